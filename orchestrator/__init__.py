@@ -1,0 +1,1 @@
+"""The server of Bascule: front doors that authenticate, schedule, relay and commit."""

@@ -1,0 +1,127 @@
+"""A session's record, and the life-cycle as a table: an illegal move is a missing key.
+
+    (new) ──open──► OPEN ──close / expire──► CLOSED
+
+A session outlives its workers: whether one runs for it now is not part of its life, but of its generation. Worker
+states only move forward: starting, ready, claimed, gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from replwire.errors import WireError
+
+
+class Status(Enum):
+    """Of a session, as the store knows it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class WorkerStatus(Enum):
+    """Of a worker; it serves one session, once."""
+
+    STARTING = "starting"
+    READY = "ready"
+    CLAIMED = "claimed"
+    GONE = "gone"
+
+
+_WORKER_MOVES: Final[dict[WorkerStatus, tuple[WorkerStatus, ...]]] = {
+    WorkerStatus.STARTING: (WorkerStatus.READY, WorkerStatus.GONE),
+    WorkerStatus.READY: (WorkerStatus.CLAIMED, WorkerStatus.GONE),
+    WorkerStatus.CLAIMED: (WorkerStatus.GONE,),
+    WorkerStatus.GONE: (),
+}
+
+
+def move_worker(now: WorkerStatus, to: WorkerStatus) -> WorkerStatus:
+    """The next status; raises `ValueError` for a move that the table does not have."""
+    if to not in _WORKER_MOVES[now]:
+        raise ValueError(f"a worker does not go from {now.value} to {to.value}")
+    return to
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """What the session was opened with; fixed for its life."""
+
+    tenant: str
+    subject: str
+    durability: str = "commit"
+    image: str = ""
+    name: str = ""
+    implicit: bool = False
+    """Never opened by name: ends some time after its last connection."""
+    idle_timeout_s: float = 1800.0
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """All limits in force, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAddress:
+    """Where the current worker of a session is reached: the runtime's name, the worker's id in it, and the address."""
+
+    runtime: str
+    worker: str
+    address: str
+    uid: int = -1
+    """Host uid that owns the socket, -1 when any may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the store knows of a session."""
+
+    session: str
+    policy: SessionPolicy
+    status: Status
+    created_at: float
+    generation: int
+    nonce: str
+    seq: int
+    etag: str
+    seen_at: float
+    """When a front door last had to do with it, by the store's clock, Unix seconds."""
+    last_events: Mapping[int, int] = field(default_factory=dict)
+    """Per generation, the number of the last event committed."""
+    last_seqs: Mapping[int, int] = field(default_factory=dict)
+    """Per generation, the last seq committed."""
+    worker: WorkerAddress | None = None
+    owner: str = ""
+    deadline: float = 0.0
+    """Of a replacement under way, by the store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of eval `seq`, sealed: to everyone outside a sandbox it is bytes."""
+
+    seq: int
+    generation: int
+    """The generation that committed it (it is part of what the manifest is bound to)."""
+    manifest: bytes
+    references: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownId:
+    """A row of the id table."""
+
+    request_id: str
+    body_hash: bytes
+    seq: int
+
+
+def visible_to(record: Record | None, tenant: str, session: str) -> Record:
+    """The record, if this tenant may know of it; else the same `not_found` as for an id that never was."""
+    if record is None or record.policy.tenant != tenant:
+        raise WireError("not_found", "no such session", session=session)
+    if record.status is Status.CLOSED:
+        raise WireError("session_gone", "the session was closed", session=session)
+    return record

@@ -1,0 +1,221 @@
+"""Commits of one session: outcomes in, one commit at a time out, and what the store answers carried out.
+
+While a commit is on its way, further outcomes gather; the next commit takes them all, so that none is ever left
+behind (durability.md, trace 2). Nothing is called committed that is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+import structlog
+
+from orchestrator.core.commits import Answer, Commit, CommitReply, Entry, chain
+from orchestrator.core.outcomes import Outcome, ProtocolBreach, journal_entry
+from orchestrator.core.session import Record
+from orchestrator.engine.services import Services, digest
+from replwire.errors import WireError
+
+RETRY_FIRST_S: Final = 0.1
+RETRY_MAX_S: Final = 2.0
+"""Between tries while the store is away."""
+
+ANSWERS_WITHOUT_PROGRESS_MAX: Final = 3
+"""GAP or MISSING answers in a row before it is called a breach."""
+
+_log = structlog.get_logger("bascule.commits")
+
+
+class CommitOwner(Protocol):
+    """The session, as its commits see it."""
+
+    def committed(self, outcomes: tuple[Outcome, ...], etags: tuple[str, ...], durable: str) -> None:
+        """These are durable, in this order; the session's seq and etag move on."""
+
+    def fenced(self) -> None:
+        """The generation is over: the store's record is the truth now, also about what was just sent."""
+
+    def breached(self, cause: str) -> None:
+        """The worker broke the protocol."""
+
+    def regressed(self, seq: int) -> None:
+        """The store is behind a confirmed commit: it has `seq` only."""
+
+
+class Committer:
+    """For one generation of one session: a worker that is replaced gets a new one."""
+
+    def __init__(self, services: Services, owner: CommitOwner, record: Record) -> None:
+        self._services = services
+        self._owner = owner
+        self._session = record.session
+        self._tenant = record.policy.tenant
+        self._generation = record.generation
+        self._nonce = record.nonce
+        self._waiting: list[Outcome] = []
+        self._chunks: dict[bytes, bytes] = {}
+        self._fresh: dict[bytes, bytes] = {}
+        self._base_references: frozenset[bytes] = frozenset()
+        self._task: asyncio.Task[None] | None = None
+        self._stuck = 0
+        self.seq = 0
+        self.etag = ""
+        self.store_is_away = False
+
+    def start_from(self, seq: int, etag: str, references: tuple[bytes, ...]) -> None:
+        """The state that the first commit builds on."""
+        self.seq, self.etag = seq, etag
+        self._base_references = frozenset(references)
+
+    @property
+    def waiting(self) -> tuple[Outcome, ...]:
+        """Executed and not committed, in order."""
+        return tuple(self._waiting)
+
+    @property
+    def last_seq(self) -> int:
+        """Of what was executed, committed or not."""
+        return self._waiting[-1].seq if self._waiting else self.seq
+
+    def take_chunk(self, content_id: bytes, data: bytes) -> None:
+        """A chunk that a coming outcome refers to. Raises `ProtocolBreach` when it is not what it says."""
+        if digest(data) != content_id:
+            raise ProtocolBreach("a chunk does not have the content that its id says")
+        self._fresh[content_id] = data
+
+    def add(self, outcome: Outcome) -> bool:
+        """An outcome to commit; False when it is here already. Raises `ProtocolBreach` for one out of turn."""
+        if outcome.seq <= self.last_seq:
+            return False
+        if outcome.seq != self.last_seq + 1:
+            raise ProtocolBreach(f"eval {outcome.seq} came after eval {self.last_seq}")
+        self._chunks |= self._fresh
+        self._fresh.clear()
+        unknown = [
+            item for item in outcome.state.references if item not in self._base_references and item not in self._chunks
+        ]
+        if unknown:
+            raise ProtocolBreach(
+                f"the checkpoint of eval {outcome.seq} refers to {len(unknown)} chunks that were not sent"
+            )
+        self._waiting.append(outcome)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return True
+
+    def stop(self) -> None:
+        """Commit nothing more; what waits is for the owner to answer."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._task = None
+
+    async def _run(self) -> None:
+        delay_s = RETRY_FIRST_S
+        while self._waiting:
+            batch = tuple(self._waiting)
+            commit = self._sealed(batch)
+            try:
+                reply = await self._services.store.commit(commit)
+            except WireError as error:
+                self._away(error)
+                await asyncio.sleep(delay_s)
+                delay_s = min(RETRY_MAX_S, delay_s * 2)
+                continue
+            self.store_is_away = False
+            delay_s = RETRY_FIRST_S
+            if not self._carry_out(batch, commit, reply):
+                return
+        self._task = None
+
+    def _away(self, error: WireError) -> None:
+        if not self.store_is_away:
+            _log.warning("commit delayed", session_id=self._session, cause=error.message, waiting=len(self._waiting))
+        self.store_is_away = True
+
+    def _sealed(self, batch: tuple[Outcome, ...]) -> Commit:
+        vault, tenant, session = self._services.vault, self._tenant, self._session
+        last, at = batch[-1], self._services.clock.now()
+        entries = tuple(
+            Entry(
+                o.seq,
+                o.request_id,
+                o.body_hash,
+                vault.seal_entry(tenant, session, o.seq, journal_entry(o, self._generation, at)),
+            )
+            for o in batch
+        )
+        new = {item: self._chunks[item] for item in last.state.references if item in self._chunks}
+        return Commit(
+            session=session,
+            generation=self._generation,
+            nonce=self._nonce,
+            base_etag=self.etag,
+            etags=chain(self.etag, entries, digest(last.state.manifest)),
+            entries=entries,
+            manifest=vault.seal_manifest(tenant, session, self._generation, last.seq, last.state.manifest),
+            references=last.state.references,
+            chunks=tuple((item, vault.seal_chunk(tenant, item, data)) for item, data in new.items()),
+            last_event=last.last_event,
+        )
+
+    def _carry_out(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> bool:
+        """Whether to go on committing."""
+        self._services.metrics.commits.labels(reply.answer.value).inc()
+        match reply.answer:
+            case Answer.OK | Answer.DUP:
+                # A DUP is our own commit whose reply was lost: with another seq it would be somebody's trick.
+                if reply.answer is Answer.DUP and [seq for seq, _ in reply.stored] != [o.seq for o in batch]:
+                    return self._breach("an id was committed under another seq")
+                self._done(batch, commit, reply)
+                return True
+            case Answer.GAP:
+                return self._gap(commit, reply)
+            case Answer.MISSING:
+                return self._again("the store lacks chunks that the worker did not send")
+            case Answer.FENCED:
+                self._task = None
+                self._owner.fenced()
+                return False
+            case Answer.CONFLICT:
+                return self._breach("an id was committed with another body")
+
+    def _done(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> None:
+        self._stuck = 0
+        del self._waiting[: len(batch)]
+        self.seq, self.etag = commit.seq, commit.etag
+        self._base_references = frozenset(commit.references)
+        self._forget_chunks()
+        self._services.metrics.checkpoint_bytes.observe(
+            len(commit.manifest) + sum(len(data) for _, data in commit.chunks)
+        )
+        self._owner.committed(batch, commit.etags, reply.durable)
+
+    def _forget_chunks(self) -> None:
+        if self._chunks:
+            needed = {item for outcome in self._waiting for item in outcome.state.references}
+            self._chunks = {item: data for item, data in self._chunks.items() if item in needed}
+
+    def _gap(self, commit: Commit, reply: CommitReply) -> bool:
+        if reply.seq < self.seq:
+            self._task = None
+            self._owner.regressed(reply.seq)
+            return False
+        known = tuple(outcome for outcome in self._waiting if outcome.seq <= reply.seq)
+        if not known:
+            return self._again("the store is ahead of the worker")
+        # Part of what we sent had been applied and its reply was lost: the rest builds on it.
+        del self._waiting[: len(known)]
+        base, self.seq, self.etag = self.etag, reply.seq, reply.etag
+        etags = chain(base, commit.entries[: len(known)], b"")[:-1]
+        self._owner.committed(known, (*etags, reply.etag), self._services.facts.durable)
+        return True
+
+    def _again(self, cause: str) -> bool:
+        self._stuck += 1
+        return True if self._stuck < ANSWERS_WITHOUT_PROGRESS_MAX else self._breach(cause)
+
+    def _breach(self, cause: str) -> bool:
+        self._task = None
+        self._owner.breached(cause)
+        return False

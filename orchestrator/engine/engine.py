@@ -1,0 +1,94 @@
+"""The engine: what `app` builds and transports talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator.core.principal import Principal
+from orchestrator.engine.configuration import EngineConfig
+from orchestrator.engine.conversation import Conversation
+from orchestrator.engine.services import Services
+from orchestrator.engine.sessions import Sessions
+from orchestrator.engine.sweeper import Sweeper
+from orchestrator.engine.vault import Vault
+from orchestrator.ports import Channel, Clock, Runtime, Store
+from orchestrator.telemetry.metrics import Metrics
+from replwire.errors import WireError
+
+_log = structlog.get_logger("bascule.engine")
+
+Check = tuple[str, bool, str]
+"""Name, whether it is well, and words."""
+
+
+class Engine:
+    """Everything between a transport's channel and the ports."""
+
+    def __init__(
+        self, *, runtime: Runtime, store: Store, clock: Clock, config: EngineConfig, metrics: Metrics, server_name: str,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:  # fmt: skip
+        self._services = Services(
+            runtime=runtime, store=store, clock=clock, config=config, metrics=metrics,
+            vault=Vault(config.seal_key, random), random=random, server=server_name,
+        )  # fmt: skip
+        self._sessions = Sessions(self._services)
+        self._sweeper = Sweeper(self._services, self._sessions)
+        self._conversations: set[Conversation] = set()
+        self._draining = False
+
+    async def start(self) -> None:
+        """Reap what nobody owns, fill the pool, begin the rounds. A store that is away is not an error: not ready."""
+        try:
+            self._services.facts = await self._services.store.facts()
+            await self._sweeper.reap()
+            _log.info("store found", software=self._services.facts.software, durable=self._services.facts.durable)
+        except WireError as error:
+            _log.warning("store missed", cause=error.message)
+        self._sessions.fill_pools()
+        self._sweeper.start()
+
+    async def converse(
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
+    ) -> None:
+        """One client's connection, until it is closed."""
+        conversation = Conversation(
+            self._services, self._sessions, channel, principal, told_everything=told_everything or session is not None
+        )
+        self._conversations.add(conversation)
+        try:
+            await conversation.run(session)
+        finally:
+            self._conversations.discard(conversation)
+
+    async def checks(self) -> list[Check]:
+        """What readiness looks at."""
+        found: list[Check] = [("draining", not self._draining, "going away" if self._draining else "serving")]
+        try:
+            facts = await self._services.store.facts()
+            found.append(("store", True, f"{facts.software}, durable: {facts.durable}"))
+        except WireError as error:
+            found.append(("store", False, error.message))
+        ready = self._sessions.workers_ready
+        found.append(("workers", True, f"{ready} warm, {len(self._sessions.live)} sessions in hand"))
+        return found
+
+    async def drain(self, timeout_s: float) -> None:
+        """No new work; what runs may end within the time; then the clients are told to come back elsewhere."""
+        self._draining = True
+        deadline = self._services.clock.monotonic() + timeout_s
+        while self._services.clock.monotonic() < deadline and any(session.requests for session in self._sessions.live):
+            await asyncio.sleep(0.05)
+        for conversation in tuple(self._conversations):
+            await conversation.go_away()
+
+    async def close(self) -> None:
+        """After `drain`: release workers that cannot outlive us, the runtime and the store."""
+        await self._sweeper.close()
+        await self._sessions.close()
+        await self._services.runtime.close()
+        await self._services.store.close()

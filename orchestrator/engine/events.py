@@ -1,0 +1,41 @@
+"""An agent's EVENT frames as envelopes for clients."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from orchestrator.core.outcomes import ProtocolBreach, read_object, text_of
+from replwire.cursors import Cursor
+from replwire.envelopes import Json, encode, envelope
+from replwire.frames import EVENT_HEAD, EventKind, Frame
+
+_STREAMS: Final = {EventKind.STDOUT: "stdout", EventKind.STDERR: "stderr"}
+_TYPES: Final = {
+    EventKind.DISPLAY: ("display", frozenset({"data", "metadata", "display_id", "update"})),
+    EventKind.CLEAR_OUTPUT: ("clear_output", frozenset({"wait"})),
+    EventKind.INPUT_REQUEST: ("input_request", frozenset({"prompt", "password"})),
+}
+
+
+def event_envelope(frame: Frame, generation: int, now: float) -> tuple[int, str, int]:
+    """Number of the event, its envelope as text, and the bytes that it counts for. Raises `ProtocolBreach`."""
+    try:
+        head, id_, body = frame.parts
+        number, _seq, kind = EVENT_HEAD.unpack(head)
+        event, request_id = EventKind(kind), id_.decode("ascii")
+    except (struct.error, ValueError) as error:
+        raise ProtocolBreach(f"a malformed event: {error}") from None
+    type_, payload = _payload(event, body)
+    said = envelope(type_, payload, now, id_=request_id or None, cursor=str(Cursor(generation, number)))
+    return number, encode(said), len(body)
+
+
+def _payload(event: EventKind, body: bytes) -> tuple[str, Json]:
+    if event in _STREAMS:
+        return "stream", {"name": _STREAMS[event], "text": text_of(body)}
+    type_, fields = _TYPES[event]
+    payload = read_object(body)
+    if not fields.issuperset(payload):
+        raise ProtocolBreach(f"a {type_} event with fields of its own")
+    return type_, payload

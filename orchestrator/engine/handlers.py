@@ -1,0 +1,204 @@
+"""The requests that a front door serves by itself; those for the worker go straight to the session."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.core.intake import Request
+from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, session_policy
+from orchestrator.core.seal import SealError
+from orchestrator.engine.session import LiveSession, Phase
+from replwire.cursors import parse_cursor
+from replwire.envelopes import Json
+from replwire.errors import ERROR_CODES, WireError
+from replwire.frames import Kind
+from replwire.messages import (
+    EVENTS,
+    GENERATION,
+    REQUESTS,
+    SUBPROTOCOL,
+    Attach,
+    Cancel,
+    Close,
+    Describe,
+    Detach,
+    History,
+    Input,
+    Interrupt,
+    Open,
+    Ping,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from orchestrator.engine.conversation import Conversation
+
+HISTORY_ENTRIES_MAX: Final = 100
+"""Of one reply to `history`; without `from`, the last ones."""
+
+
+class Handlers:
+    """Of one conversation."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._talk = conversation
+
+    async def serve(self, request: Request) -> None:
+        """Answer the request; raises `WireError`."""
+        match request.payload:
+            case Ping():
+                self._talk.reply(request, {}, "pong")
+            case Describe():
+                self._talk.reply(request, self._description())
+            case Open():
+                await self._open(request, request.payload)
+            case Attach():
+                await self._attach(request, request.payload)
+            case Interrupt() | Cancel() | Input():
+                self._control(request, request.payload)
+            case History():
+                await self._history(request, request.payload)
+            case Detach():
+                self._talk.unbind()
+                self._talk.reply(request, {})
+            case Close():
+                await self._close(request)
+            case _:
+                raise WireError("unknown_type", f"no request of type {request.type!r} is served")
+
+    # --- about the server ---------------------------------------------------------------------------------------
+
+    def _description(self) -> Json:
+        talk = self._talk
+        may = [name for name, scope in SCOPE_OF.items() if scope is None or scope in talk.principal.scopes]
+        if talk.role == "observer":
+            may = [name for name in may if name in OBSERVER_MAY]
+        return {
+            "server": "bascule",
+            "generation": GENERATION,
+            "subprotocol": SUBPROTOCOL,
+            "limits": talk.limits,
+            "languages": ["python"],
+            "images": list(talk.sessions.images),
+            "requests": list(REQUESTS),
+            "events": list(EVENTS),
+            "errors": list(ERROR_CODES),
+            "durable": talk.services.facts.durable,
+            "principal": {"tenant": talk.principal.tenant, "subject": talk.principal.subject, "may": may},
+        }
+
+    # --- sessions -----------------------------------------------------------------------------------------------
+
+    async def open_implicit(self) -> LiveSession:
+        """A session for a client that never said `open`."""
+        return await self._opened(Open(), implicit=True)
+
+    async def _opened(self, payload: Open, *, implicit: bool) -> LiveSession:
+        talk = self._talk
+        policy = session_policy(payload, talk.principal, talk.limits, talk.sessions.images, implicit=implicit)
+        return await talk.sessions.open(policy)
+
+    async def _open(self, request: Request, payload: Open) -> None:
+        self._talk.told_everything = True
+        session = await self._opened(payload, implicit=False)
+        await self._talk.bind(session, None)
+        self._talk.reply(request, self._binding(session))
+
+    async def _attach(self, request: Request, payload: Attach) -> None:
+        talk = self._talk
+        cursor = parse_cursor(payload.cursor) if payload.cursor is not None else None
+        role = payload.role or "driver"
+        if role == "driver" and "eval" not in talk.principal.scopes:
+            raise WireError("forbidden", "the token lacks the scope 'eval'; attach as an observer", scope="eval")
+        session = await talk.sessions.find(payload.session, talk.principal.tenant)
+        talk.told_everything = True
+        session.connect()
+        await talk.bind(session, cursor, role)
+        talk.reply(request, self._binding(session))
+
+    def _binding(self, session: LiveSession) -> Json:
+        said: Json = {
+            "session": session.id,
+            "seq": session.committer.seq,
+            "status": "ready" if session.phase is Phase.LINKED else "starting",
+            "generation": session.record.generation,
+            "cursor": str(session.last_event),
+        }
+        if session.committer.etag:
+            said["etag"] = session.committer.etag
+        return said
+
+    async def _close(self, request: Request) -> None:
+        session = await self._talk.bound(request.session)
+        self._talk.unbind()
+        await self._talk.sessions.end(session, "closed by its client")
+        self._talk.reply(request, {"session": session.id})
+
+    # --- the running eval ---------------------------------------------------------------------------------------
+
+    def _control(self, request: Request, payload: Interrupt | Cancel | Input) -> None:
+        session = self._talk.session
+        if session is None:
+            if isinstance(payload, Interrupt):
+                self._talk.reply(request, {"status": "idle"})
+                return
+            raise WireError("not_found", "this connection has no session")
+        self._talk.in_background(lambda: self._controlled(request, payload, session), request)
+
+    async def _controlled(self, request: Request, payload: Interrupt | Cancel | Input, session: LiveSession) -> None:
+        match payload:
+            case Interrupt():
+                self._talk.reply(request, await self._interrupt(session, payload.target))
+            case Cancel():
+                self._talk.reply(request, await self._cancel(session, payload.target))
+            case Input():
+                said = await self._call(session, Kind.INPUT, payload.target, payload.text)
+                if said.get("status") != "delivered":
+                    raise WireError("not_found", "no eval of that id waits for input", field="payload.target")
+                self._talk.reply(request, {"status": "delivered"})
+
+    async def _interrupt(self, session: LiveSession, target: str | None) -> Json:
+        if session.link is None:
+            return {"status": "idle"}
+        said = await self._call(session, Kind.INTERRUPT, target or "", "interrupt")
+        status = said.get("status")
+        if status == "interrupted" and (running := session.requests.running()) is not None:
+            session.requests.escalate_after_grace(running, "interrupted")
+        return {"status": status if status in ("interrupted", "idle", "mismatch") else "idle"}
+
+    async def _cancel(self, session: LiveSession, target: str) -> Json:
+        pending = session.requests.get(target)
+        if pending is not None and not pending.dispatched:
+            session.requests.fail(pending, WireError("cancelled", "dropped from the queue before it started"))
+            return {"status": "cancelled"}
+        if session.link is not None:
+            said = await self._call(session, Kind.CANCEL, target)
+            if said.get("status") in ("cancelled", "running"):
+                return {"status": said["status"]}
+        raise WireError("not_found", "no request of that id waits", field="payload.target")
+
+    async def _call(self, session: LiveSession, kind: Kind, *texts: str) -> dict[str, Any]:
+        if session.link is None:
+            raise WireError("busy", "the session has no worker at the moment", retry_after_ms=200)
+        session.last_used = self._talk.services.clock.monotonic()
+        return await session.link.call(kind, tuple(text.encode("utf-8") for text in texts))
+
+    # --- the journal --------------------------------------------------------------------------------------------
+
+    async def _history(self, request: Request, payload: History) -> None:
+        talk = self._talk
+        session = await talk.bound(request.session)
+        last = min(payload.last or session.committer.seq, session.committer.seq)
+        first = max(1, payload.first if payload.first is not None else last - HISTORY_ENTRIES_MAX + 1)
+        last = min(last, first + HISTORY_ENTRIES_MAX - 1)
+        found = await talk.services.store.journal(session.id, first, last) if last >= first else ()
+        talk.reply(
+            request, {"entries": [self._entry(session, seq, blob) for seq, blob in found], "seq": session.committer.seq}
+        )
+
+    def _entry(self, session: LiveSession, seq: int, blob: bytes) -> Json:
+        try:
+            entry: Json = json.loads(self._talk.services.vault.open_entry(session.policy.tenant, session.id, seq, blob))
+        except SealError:
+            raise WireError("session_regressed", f"the journal entry {seq} is not as it was sealed", seq=seq) from None
+        return {key: entry[key] for key in ("seq", "id", "type", "principal", "at", "cursors", "body", "result")}

@@ -1,0 +1,172 @@
+"""This process's open internal socket to one worker: frames out, frames in, calls with an answer.
+
+A link knows nothing of sessions. Its listener hears every frame that is not the answer to a call, and once that the
+link is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from typing import Any, Final, Protocol, cast
+
+from orchestrator.core.outcomes import ProtocolBreach, read_object
+from replwire.errors import ERROR_CODES, WireError
+from replwire.frames import COUNT, Flag, Frame, FrameError, FrameReader, Kind, pack_frame
+
+CALL_TIMEOUT_S: Final = 5.0
+"""For the answer to a call that the agent gives at once."""
+
+_ANSWERS: Final = frozenset({Kind.REPLY, Kind.REFUSED, Kind.WELCOME})
+
+
+class LinkListener(Protocol):
+    """Who owns the link."""
+
+    def frame_received(self, link: Link, frame: Frame) -> None:
+        """A frame that answers no call; may raise `ProtocolBreach`."""
+
+    def link_lost(self, link: Link, cause: str) -> None:
+        """Nothing more will come; `cause` is for people, empty when the other side just went."""
+
+
+class Link(asyncio.Protocol):
+    """Made by `open_link`."""
+
+    def __init__(self, listener: LinkListener, window_bytes: int) -> None:
+        self._listener = listener
+        self._reader = FrameReader()
+        self._calls: dict[int, asyncio.Future[Frame]] = {}
+        self._transport: asyncio.Transport | None = None
+        self._last_ref = 0
+        self._window_bytes = window_bytes
+        self._unreturned_bytes = 0
+        self._to_return_bytes = 0
+        self.hello: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self.lost = False
+
+    def next_ref(self) -> int:
+        """A number for a request on this link."""
+        self._last_ref = self._last_ref % 0xFFFF_FFFF + 1
+        return self._last_ref
+
+    def send(self, kind: Kind, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> None:
+        """Write one frame; does nothing on a lost link, whose listener has been told."""
+        if self._transport is not None and not self.lost:
+            self._transport.write(pack_frame(kind, parts, flags=flags, ref=ref))
+
+    async def call(
+        self,
+        kind: Kind,
+        parts: tuple[bytes, ...] = (),
+        *,
+        chunks: Iterable[tuple[bytes, bytes]] = (),
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """Send, chunks behind it, and wait for the answer's JSON. A REFUSED answer is raised as its `WireError`."""
+        ref = self.next_ref()
+        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._calls[ref] = future
+        self.send(kind, parts, ref=ref)
+        for chunk in chunks:
+            self.send(Kind.CHUNK, chunk, ref=ref)
+        if self.lost:
+            raise WireError("busy", "the worker is out of reach", retry_after_ms=200)
+        try:
+            frame = await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            raise WireError("worker_unresponsive", "the worker does not answer") from None
+        finally:
+            self._calls.pop(ref, None)
+        if frame.kind == Kind.REFUSED:
+            raise refusal(frame)
+        return read_object(frame.parts[0] if frame.parts else b"{}")
+
+    def consumed(self, count_bytes: int) -> None:
+        """So many bytes of events have left for every client: the agent may send as many again."""
+        self._to_return_bytes += count_bytes
+        if self._to_return_bytes * 8 >= self._window_bytes:
+            self.send(Kind.CREDIT, (COUNT.pack(self._to_return_bytes),))
+            self._unreturned_bytes -= self._to_return_bytes
+            self._to_return_bytes = 0
+
+    def close(self) -> None:
+        """Hang up; the listener is not told."""
+        self._end("closed", tell=False)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        self._reader.feed(data)
+        try:
+            for frame in self._reader:
+                self._received(frame)
+        except (FrameError, ProtocolBreach) as breach:
+            self._end(f"worker_protocol_error: {breach}", tell=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop."""
+        self._end("", tell=True)
+
+    def _received(self, frame: Frame) -> None:
+        kind = frame.kind
+        if kind in _ANSWERS and frame.ref in self._calls:
+            future = self._calls[frame.ref]
+            if not future.done():
+                future.set_result(frame)
+        elif kind == Kind.HELLO:
+            if not self.hello.done():
+                self.hello.set_result(frame)
+        elif not self.lost:
+            if kind == Kind.EVENT:
+                self._count(frame)
+            self._listener.frame_received(self, frame)
+
+    def _count(self, frame: Frame) -> None:
+        self._unreturned_bytes += len(frame.parts[-1]) if frame.parts else 0
+        # The agent may finish the frame that it began with the last of its credit, and replays are not counted by it.
+        if self._unreturned_bytes > 4 * self._window_bytes:
+            raise ProtocolBreach("more output than there was credit for")
+
+    def _end(self, cause: str, *, tell: bool) -> None:
+        if self.lost:
+            return
+        self.lost = True
+        if self._transport is not None:
+            self._transport.abort()
+        error = WireError("busy", "the worker went out of reach", retry_after_ms=200)
+        for future in (*self._calls.values(), self.hello):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()
+        if tell:
+            self._listener.link_lost(self, cause)
+
+
+def refusal(frame: Frame) -> WireError:
+    """A REFUSED frame as the error that it stands for; raises `ProtocolBreach` when it is not one."""
+    body = read_object(frame.parts[0] if frame.parts else b"{}")
+    code, message = body.pop("code", None), body.pop("message", "")
+    if code not in ERROR_CODES or not isinstance(message, str):
+        raise ProtocolBreach("a refusal without a code of ours")
+    seq = body.get("seq")
+    details = {"seq": seq} if isinstance(seq, int) else {}
+    return WireError(str(code), message[:1000], **details)
+
+
+async def open_link(sock: socket.socket, listener: LinkListener, window_bytes: int) -> Link:
+    """A link over a connected socket."""
+    loop = asyncio.get_running_loop()
+    _, link = await loop.create_unix_connection(lambda: Link(listener, window_bytes), sock=sock)
+    return link
+
+
+def request_flags(*, stream: bool, numbered: bool, stdin: bool) -> int:
+    """The flags of a REQUEST frame."""
+    return (Flag.STREAM if stream else 0) | (Flag.NUMBERED if numbered else 0) | (Flag.STDIN if stdin else 0)

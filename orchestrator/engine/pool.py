@@ -1,0 +1,148 @@
+"""Workers that are started, warmed up and not yet claimed; and the fair queue for when there are none.
+
+One pool per worker image. Starts are limited, because more than two at once ruin the round trip of running sessions
+(docs/explanation/performance.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from orchestrator.core.ids import RANDOM_BYTES, prefixed_id
+from orchestrator.core.session import WorkerAddress
+from orchestrator.engine.configuration import EngineConfig
+from orchestrator.ports import Clock, Runtime
+from orchestrator.telemetry.metrics import Metrics
+from replwire.errors import WireError
+
+Progress = Callable[[int], None]
+"""Told the place in the queue, from 1, whenever it changes."""
+
+_log = structlog.get_logger("bascule.pool")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    future: asyncio.Future[WorkerAddress]
+    progress: Progress
+
+
+class Pool:
+    """Keeps `pool_size` warm workers of one image; hands them out in the order of asking."""
+
+    def __init__(
+        self, runtime: Runtime, config: EngineConfig, image: str, *, clock: Clock, metrics: Metrics,
+        random: Callable[[int], bytes], warm: int,
+    ) -> None:  # fmt: skip
+        self._runtime = runtime
+        self._config = config
+        self._image = image
+        self._clock = clock
+        self._metrics = metrics
+        self._random = random
+        self._size = warm
+        self._ready: deque[WorkerAddress] = deque()
+        self._queue: deque[_Waiting] = deque()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._backoff_s = 0.0
+
+    @property
+    def ready(self) -> int:
+        """Warm workers now."""
+        return len(self._ready)
+
+    def fill(self) -> None:
+        """Start what is missing, as many at once as the settings allow; returns at once."""
+        wanted = self._size + len(self._queue) - len(self._ready) - len(self._starting)
+        room = self._config.refill_at_once - len(self._starting)
+        for _ in range(min(wanted, room)):
+            if not self._closed:
+                task = asyncio.create_task(self._start())
+                self._starting.add(task)
+                task.add_done_callback(self._started)
+        self._metrics.start_queue.set(len(self._queue))
+
+    async def take(self, progress: Progress) -> WorkerAddress:
+        """A warm worker, or the next one that is started. Raises `WireError("capacity")` when it takes too long."""
+        if self._ready and not self._queue:
+            worker = self._ready.popleft()
+            self.fill()
+            return worker
+        if len(self._queue) >= self._config.start_queue_max:
+            raise WireError("capacity", "too many sessions wait for a worker", retry_after_ms=2000)
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), progress)
+        self._queue.append(waiting)
+        progress(len(self._queue))
+        self.fill()
+        return await self._wait(waiting)
+
+    async def _wait(self, waiting: _Waiting) -> WorkerAddress:
+        try:
+            return await asyncio.wait_for(asyncio.shield(waiting.future), self._config.start_wait_s)
+        except TimeoutError:
+            raise WireError("capacity", "no worker became free in time", retry_after_ms=2000) from None
+        finally:
+            self._leave(waiting)
+
+    def _leave(self, waiting: _Waiting) -> None:
+        if waiting in self._queue:
+            self._queue.remove(waiting)
+        elif not waiting.future.done():
+            waiting.future.cancel()
+
+    async def _start(self) -> None:
+        if self._backoff_s:
+            await asyncio.sleep(self._backoff_s)
+        began = self._clock.monotonic()
+        worker_id = prefixed_id("wrk", self._random(RANDOM_BYTES))
+        try:
+            worker = await self._runtime.start(replace(self._config.sandbox, worker=worker_id, image=self._image))
+        except WireError as error:
+            self._failed(error)
+            return
+        self._backoff_s = 0.0
+        self._metrics.worker_start_seconds.labels(self._runtime.name).observe(self._clock.monotonic() - began)
+        await self._offer(worker)
+
+    async def _offer(self, worker: WorkerAddress) -> None:
+        if self._closed:
+            await self._runtime.stop(worker.worker)
+        elif self._queue:
+            self._queue.popleft().future.set_result(worker)
+            for place, waiting in enumerate(self._queue, 1):
+                waiting.progress(place)
+        else:
+            self._ready.append(worker)
+
+    def _failed(self, error: WireError) -> None:
+        self._backoff_s = min(10.0, self._backoff_s * 2 or 0.25)
+        _log.error("worker failed", image=self._image, cause=error.message, retry_s=self._backoff_s)
+        if self._queue:
+            waiting = self._queue.popleft()
+            if not waiting.future.done():
+                waiting.future.set_exception(error)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        self._starting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("worker failed", image=self._image, exc_info=error)
+            self._backoff_s = min(10.0, self._backoff_s * 2 or 0.25)
+        if not self._closed:
+            self.fill()
+
+    async def close(self) -> None:
+        """End the warm workers, and those on their way as soon as they arrive."""
+        self._closed = True
+        for waiting in self._queue:
+            if not waiting.future.done():
+                waiting.future.set_exception(WireError("draining", "this front door is going away"))
+        self._queue.clear()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*(self._runtime.stop(worker.worker) for worker in self._ready))
+        self._ready.clear()

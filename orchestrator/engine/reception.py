@@ -1,0 +1,164 @@
+"""What comes from a session's worker: events to everyone, outcomes to their commits, answers to those who asked.
+
+Nothing of it is trusted; what is not as agreed is a `ProtocolBreach`, and the worker is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.core.outcomes import Outcome, ProtocolBreach, read_object, read_outcome, with_commit
+from orchestrator.engine.events import event_envelope
+from orchestrator.engine.link import Link, refusal
+from orchestrator.engine.requests import Consumption, Pending
+from orchestrator.engine.services import Services
+from replwire.cursors import Cursor
+from replwire.errors import WireError
+from replwire.frames import Frame, Kind
+from replwire.messages import terminal_type
+
+if TYPE_CHECKING:
+    from orchestrator.engine.session import LiveSession
+
+_CLIENT_FAULTS: Final = frozenset(
+    {"not_found", "bad_message", "too_large", "quota_exceeded", "timeout", "forbidden", "conflict"}
+)
+"""Error codes that a worker may answer an auxiliary or files request with."""
+
+
+class Reception:
+    """Of one `LiveSession`."""
+
+    def __init__(self, services: Services, session: LiveSession) -> None:
+        self._services = services
+        self._session = session
+        self.last_words: dict[str, Any] = {}
+        """What the agent said of its interpreter's death."""
+
+    def frame(self, link: Link, frame: Frame) -> None:
+        """One frame that answers no call."""
+        match frame.kind:
+            case Kind.EVENT:
+                self._event(link, frame)
+            case Kind.OUTCOME:
+                self._outcome(read_outcome(frame))
+            case Kind.CHUNK:
+                self._chunk(frame)
+            case Kind.STARTED:
+                self._started(frame)
+            case Kind.REPLY | Kind.REFUSED:
+                self._replied(frame)
+            case Kind.KNOWN | Kind.COMMITTED:
+                self._known(frame)
+            case Kind.DIED:
+                self.last_words = read_object(frame.parts[0] if frame.parts else b"{}")
+            case _:
+                raise ProtocolBreach(f"a frame of kind {frame.kind} out of turn")
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    def _event(self, link: Link, frame: Frame) -> None:
+        session = self._session
+        number, text, cost_bytes = event_envelope(frame, session.record.generation, self._services.clock.now())
+        if number <= session.last_event.number:
+            session.catch_up.replayed(text, cost_bytes, link.consumed)
+        elif number == session.last_event.number + 1:
+            session.last_event = Cursor(session.record.generation, number)
+            self._publish(link, text, cost_bytes)
+        else:
+            raise ProtocolBreach(f"event {number} came after event {session.last_event.number}")
+
+    def _publish(self, link: Link, text: str, cost_bytes: int) -> None:
+        subscribers = tuple(self._session.subscribers)
+        if not subscribers:
+            link.consumed(cost_bytes)
+            return
+        batch = Consumption(len(subscribers), cost_bytes, link.consumed)
+        for subscriber in subscribers:
+            subscriber.deliver(text, cost_bytes, batch)
+
+    # --- answers to requests without a number -------------------------------------------------------------------
+
+    def _started(self, frame: Frame) -> None:
+        pending = self._session.requests.by_ref(frame.ref)
+        if pending is not None:
+            self._session.requests.arm(pending)
+
+    def _replied(self, frame: Frame) -> None:
+        pending = self._session.requests.by_ref(frame.ref)
+        if pending is None:
+            return
+        if frame.kind == Kind.REFUSED:
+            self._session.requests.fail(pending, refusal(frame))
+            return
+        self._answer(pending, read_object(frame.parts[0] if frame.parts else b"{}"))
+
+    def _answer(self, pending: Pending, payload: dict[str, Any]) -> None:
+        type_ = pending.request.type
+        if type_ != "eval" and "error" in payload:
+            self._session.requests.fail(pending, client_fault(payload["error"]))
+        else:
+            self._session.requests.answer(pending, terminal_type(type_), payload)
+
+    def _known(self, frame: Frame) -> None:
+        pending = self._session.requests.by_ref(frame.ref)
+        if pending is not None:
+            self._session.connector.answer_from_store(pending)
+
+    # --- outcomes -----------------------------------------------------------------------------------------------
+
+    def _chunk(self, frame: Frame) -> None:
+        if len(frame.parts) != 2:
+            raise ProtocolBreach("a malformed chunk")
+        self._session.committer.take_chunk(*frame.parts)
+
+    def _outcome(self, outcome: Outcome) -> None:
+        session = self._session
+        pending = session.requests.get(outcome.request_id)
+        if pending is None or pending.request.hash != outcome.body_hash:
+            self._check_stamp(outcome)
+        elif pending.stop_reason and outcome.payload.get("error"):
+            outcome.payload["error"]["code"] = pending.stop_reason
+        if session.policy.durability == "none":
+            session.committer.seq = outcome.seq
+            self.finished(outcome, "kept", "none", None)
+        elif session.committer.add(outcome) and pending is not None:
+            self._wait_for_commit(pending, outcome)
+
+    def _check_stamp(self, outcome: Outcome) -> None:
+        expected = self._session.requests.stamp(outcome.request_id, outcome.body_hash, outcome.principal)
+        if not hmac.compare_digest(expected, outcome.stamp):
+            raise ProtocolBreach("an outcome of a request that no front door dispatched")
+
+    def _wait_for_commit(self, pending: Pending, outcome: Outcome) -> None:
+        pending.disarm()
+        if self._session.policy.durability == "async":
+            self._keep(outcome)
+        else:
+            wait_s = self._services.config.commit_wait_ms / 1000
+            pending.timers.append(asyncio.get_running_loop().call_later(wait_s, self._keep, outcome))
+
+    def _keep(self, outcome: Outcome) -> None:
+        """The result goes out before its commit, and says so."""
+        self._session.kept.add(outcome.seq)
+        self.finished(outcome, "kept", "none", None)
+
+    def finished(self, outcome: Outcome, state: str, durable: str, etag: str | None) -> None:
+        """The terminal of a numbered request, to those who still wait for it."""
+        pending = self._session.requests.get(outcome.request_id)
+        if pending is None:
+            return
+        metrics = self._services.metrics
+        metrics.evals.labels("error" if outcome.payload.get("error") else "ok").inc()
+        metrics.eval_seconds.observe(self._services.clock.monotonic() - pending.accepted_at)
+        self._answer(pending, with_commit(outcome.payload, seq=outcome.seq, state=state, durable=durable, etag=etag))
+
+
+def client_fault(error: Any) -> WireError:
+    """What a worker says of a request that it could not serve; raises `ProtocolBreach`."""
+    code = error.get("code") if isinstance(error, dict) else None
+    if code not in _CLIENT_FAULTS:
+        raise ProtocolBreach("an error without a code of ours")
+    return WireError(code, str(error.get("message", ""))[:1000])

@@ -1,0 +1,202 @@
+"""The open requests of one session: admitted, dispatched with their stamps, held to their deadlines, answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from orchestrator.core.commits import stamp
+from orchestrator.core.intake import Request
+from orchestrator.engine.link import request_flags
+from orchestrator.engine.requests import Pending, Subscriber
+from orchestrator.engine.services import Services
+from replwire.envelopes import Json, encode, envelope
+from replwire.errors import WireError
+from replwire.frames import NONE, SEQ, Kind
+from replwire.messages import Eval
+
+if TYPE_CHECKING:
+    from orchestrator.engine.session import LiveSession
+
+_log = structlog.get_logger("bascule.requests")
+
+_NO_SEQ: Final = SEQ.pack(NONE)
+
+RUNNING_MAX: Final = 1
+"""Of the open requests so many may run while `requests_waiting_max` wait."""
+
+_STOP_WORDS: Final = {"timeout": "the time limit passed", "interrupted": "the interrupt was not obeyed"}
+
+
+class RequestTable:
+    """Of one `LiveSession`; by request id, in the order of acceptance."""
+
+    def __init__(self, services: Services, session: LiveSession) -> None:
+        self._services = services
+        self._session = session
+        self._open: dict[str, Pending] = {}
+        self._by_ref: dict[int, Pending] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def all(self) -> list[Pending]:
+        """Every open request; a copy, so that they may be answered while it is read."""
+        return list(self._open.values())
+
+    def get(self, request_id: str) -> Pending | None:
+        """The open request of an id."""
+        return self._open.get(request_id)
+
+    def by_ref(self, ref: int) -> Pending | None:
+        """The open request that a frame of the current link belongs to."""
+        return self._by_ref.get(ref)
+
+    def forget_refs(self) -> None:
+        """The link has gone; its numbers mean nothing any more."""
+        self._by_ref.clear()
+
+    # --- in -----------------------------------------------------------------------------------------------------
+
+    def accept(self, request: Request, subscriber: Subscriber) -> Pending | None:
+        """A new open request, or None when its id is open already and the subscriber has joined. Raises `WireError`."""
+        known = self._open.get(request.id)
+        if known is not None:
+            if not hmac.compare_digest(known.request.hash, request.hash):
+                raise WireError("conflict", "the id was used with another body")
+            known.join(subscriber)
+            return None
+        pending = Pending(request, subscriber.principal_name, [subscriber], self._services.clock.monotonic())
+        self._admit(pending)
+        self._open[request.id] = pending
+        return pending
+
+    def _admit(self, pending: Pending) -> None:
+        waiting_max = self._session.policy.limits["requests_waiting_max"]
+        if len(self._open) >= waiting_max + RUNNING_MAX:
+            said = f"{waiting_max} requests wait already"
+            raise WireError("busy", said, retry_after_ms=200, limit="requests_waiting_max")
+        if pending.numbered and self._session.committer.store_is_away:
+            raise WireError("store_unavailable", "the store is away; nothing was started", retry_after_ms=1000)
+
+    def dispatch(self, pending: Pending) -> None:
+        """Send it to the agent, with its stamp, and arm its deadline."""
+        link = self._session.link
+        if link is None:
+            raise AssertionError("dispatched without a link")
+        request = pending.request
+        pending.dispatched, pending.ref = True, link.next_ref()
+        self._by_ref[pending.ref] = pending
+        if_seq, flags = _header(pending)
+        mark = self.stamp(request.id, request.hash, pending.principal)
+        said = (
+            request.id.encode(),
+            request.type.encode(),
+            request.hash,
+            mark,
+            pending.principal.encode(),
+            request.body,
+        )
+        link.send(Kind.REQUEST, (if_seq, *said), flags=flags, ref=pending.ref)
+        self.arm(pending)
+
+    def stamp(self, request_id: str, hashed: bytes, principal: str) -> bytes:
+        """The MAC of a request in this session's generation."""
+        generation = self._session.record.generation
+        return stamp(self._services.config.stamp_key, self._session.id, generation, request_id, hashed, principal)
+
+    # --- deadlines ----------------------------------------------------------------------------------------------
+
+    def arm(self, pending: Pending) -> None:
+        """Its time starts now."""
+        pending.disarm()
+        payload = pending.request.payload
+        if pending.numbered:
+            limit_s = float(self._session.policy.limits["eval_timeout_s"])
+            asked_s = payload.timeout_s if isinstance(payload, Eval) else None
+            self._later(pending, min(limit_s, asked_s or limit_s), self._expired)
+
+    def _later(self, pending: Pending, delay_s: float, then: Callable[[Pending], None]) -> None:
+        pending.timers.append(asyncio.get_running_loop().call_later(delay_s, then, pending))
+
+    def _expired(self, pending: Pending) -> None:
+        running = self.running()
+        if running is None or pending is running:
+            self.stop(pending, "timeout")
+        else:
+            # It waits behind another eval: its own time starts when it does.
+            self.arm(pending)
+
+    def stop(self, pending: Pending, reason: str) -> None:
+        """Interrupt a running request on our own account; what does not obey loses its worker."""
+        link = self._session.link
+        if link is not None:
+            link.send(Kind.INTERRUPT, (pending.request.id.encode(), reason.encode()), ref=link.next_ref())
+        self.escalate_after_grace(pending, reason)
+
+    def escalate_after_grace(self, pending: Pending, reason: str) -> None:
+        """Replace the worker unless the request ends within `interrupt_grace_s`."""
+        pending.stop_reason = pending.stop_reason or reason
+        self._later(pending, float(self._services.config.limits["interrupt_grace_s"]), self._escalate)
+
+    def _escalate(self, pending: Pending) -> None:
+        if self._open.get(pending.request.id) is pending:
+            reason = pending.stop_reason
+            self._session.replace_worker(reason, f"{_STOP_WORDS.get(reason, reason)}; the worker was replaced")
+
+    def running(self) -> Pending | None:
+        """The dispatched numbered request that the agent must be working on, as far as this front door knows."""
+        uncommitted = {outcome.request_id for outcome in self._session.committer.waiting}
+        for pending in self._open.values():
+            if pending.dispatched and pending.numbered and pending.request.id not in uncommitted:
+                return pending
+        return None
+
+    # --- out ----------------------------------------------------------------------------------------------------
+
+    def answer(self, pending: Pending, type_: str, payload: Json) -> None:
+        """The one terminal envelope of a request, to everyone who waits for it."""
+        if self._open.pop(pending.request.id, None) is None:
+            return
+        self._by_ref.pop(pending.ref, None)
+        pending.disarm()
+        text = encode(envelope(type_, payload, self._services.clock.now(), id_=pending.request.id))
+        for waiter in pending.waiters:
+            waiter.deliver(text)
+
+    def fail(self, pending: Pending, error: WireError) -> None:
+        """End a request with an error."""
+        incident = self._services.fresh_id("inc")
+        request_id = pending.request.id
+        _log.info(
+            "request failed", session_id=self._session.id, request_id=request_id, code=error.code, incident=incident
+        )
+        self._services.metrics.evals.labels(error.code).inc()
+        self.answer(pending, "error", error.payload(incident))
+
+    def fail_all(self, error: WireError) -> None:
+        """End every open request with the same error."""
+        for pending in self.all():
+            self.fail(pending, error)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """A client has gone: its evals go on, or are interrupted, as each of them asked."""
+        for pending in self.all():
+            if subscriber in pending.waiters:
+                pending.waiters.remove(subscriber)
+                payload = pending.request.payload
+                unwanted = not pending.waiters and isinstance(payload, Eval) and payload.on_disconnect == "interrupt"
+                if unwanted and pending.dispatched:
+                    self.stop(pending, "interrupted")
+
+
+def _header(pending: Pending) -> tuple[bytes, int]:
+    payload = pending.request.payload
+    if not isinstance(payload, Eval):
+        return _NO_SEQ, request_flags(stream=False, numbered=pending.numbered, stdin=False)
+    if_seq = _NO_SEQ if payload.if_seq is None else SEQ.pack(payload.if_seq)
+    return if_seq, request_flags(stream=payload.stream, numbered=True, stdin=payload.allow_stdin)

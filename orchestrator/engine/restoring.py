@@ -1,0 +1,133 @@
+"""A warm worker becomes a session's worker: claimed, with the last committed state in it, and made known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.core.seal import SealError
+from orchestrator.core.session import Checkpoint, Record, WorkerAddress
+from orchestrator.engine.link import Link, open_link
+from orchestrator.engine.services import Services
+from orchestrator.ports import Raised
+from replwire.envelopes import encode
+from replwire.errors import WireError
+from replwire.frames import Kind
+
+if TYPE_CHECKING:
+    from orchestrator.engine.session import LiveSession
+
+RESTORE_TIMEOUT_S: Final = 60.0
+"""For opening a checkpoint in a fresh worker, imports included."""
+
+TRIES_MAX: Final = 2
+"""Workers that may be spent on a restore that fails (a checkpoint may be a poison pill)."""
+
+CHUNKS_AT_ONCE: Final = 64
+"""Fetched from the store with one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A claimed worker and what it holds."""
+
+    record: Record
+    worker: WorkerAddress
+    link: Link
+    references: tuple[bytes, ...]
+    lost: Mapping[str, str]
+    """Names that the checkpoint holds and that could not be brought back, with reasons."""
+
+
+class Restorer:
+    """Claims workers from the pools."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def provide(self, session: LiveSession, record: Record, raised: Raised) -> Restored:
+        """Raises `restore_failed` after `TRIES_MAX` workers, `capacity` when there is no worker."""
+        for left in reversed(range(TRIES_MAX)):
+            worker = await session.take_worker()
+            try:
+                return await self._claim(session, record, raised, worker)
+            except (OSError, WireError) as error:
+                await self._services.runtime.stop(worker.worker)
+                if left == 0 or (isinstance(error, WireError) and error.code == "store_unavailable"):
+                    raise _as_failure(error) from None
+        raise AssertionError("the loop ends with a return or a raise")
+
+    async def _claim(self, session: LiveSession, record: Record, raised: Raised, worker: WorkerAddress) -> Restored:
+        store = self._services.store
+        checkpoint = await store.checkpoint(session.id) if record.seq else None
+        link = await self._link(session, worker)
+        try:
+            told = await self._hand_over(session, record, raised, checkpoint, link)
+            if not await store.publish(session.id, raised, worker):
+                raise WireError("busy", "another front door replaced the worker", retry_after_ms=200)
+        except BaseException:
+            link.close()
+            raise
+        now = replace(record, generation=raised.generation, nonce=raised.nonce, worker=worker)
+        return Restored(now, worker, link, checkpoint.references if checkpoint else (), _lost(told))
+
+    async def _link(self, session: LiveSession, worker: WorkerAddress) -> Link:
+        sock = await self._services.runtime.dial(worker)
+        return await open_link(sock, session, session.policy.limits["link_window_bytes"])
+
+    async def _hand_over(
+        self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link
+    ) -> dict[str, Any]:
+        manifest, chunks = await self._opened(session, checkpoint) if checkpoint else (b"", {})
+        ids = await self._services.store.known_ids(session.id) if record.seq else ()
+        claim = {
+            "session": session.id,
+            "generation": raised.generation,
+            "link_key": session.link_key(raised.generation),
+            "seq": record.seq,
+            "durability": session.policy.durability,
+            "limits": {**session.policy.limits, "handover_ms": self._services.config.handover_ms},
+            "ids": [[known.request_id, known.body_hash.hex(), known.seq] for known in ids],
+            "chunks": len(chunks),
+        }
+        if manifest:
+            session.tell("status", {"status": "restoring"})
+        parts = (encode(claim).encode("utf-8"), manifest)
+        return await link.call(Kind.CLAIM, parts, chunks=chunks.items(), timeout_s=RESTORE_TIMEOUT_S)
+
+    async def _opened(self, session: LiveSession, checkpoint: Checkpoint) -> tuple[bytes, dict[bytes, bytes]]:
+        """The checkpoint as the worker made it: unsealed, every chunk there."""
+        vault, tenant = self._services.vault, session.policy.tenant
+        try:
+            manifest = vault.open_manifest(
+                tenant, session.id, checkpoint.generation, checkpoint.seq, checkpoint.manifest
+            )
+            sealed = await self._sealed_chunks(session.id, checkpoint.references)
+            return manifest, {item: vault.open_chunk(tenant, item, data) for item, data in sealed.items()}
+        except SealError:
+            raise WireError("restore_failed", "the checkpoint is not as it was sealed", cause="integrity") from None
+
+    async def _sealed_chunks(self, session_id: str, references: tuple[bytes, ...]) -> dict[bytes, bytes]:
+        groups = [references[start : start + CHUNKS_AT_ONCE] for start in range(0, len(references), CHUNKS_AT_ONCE)]
+        found: dict[bytes, bytes] = {}
+        for part in await asyncio.gather(*(self._services.store.chunks(session_id, group) for group in groups)):
+            found |= part
+        if len(found) != len(set(references)):
+            raise WireError("restore_failed", "the store lacks a part of the checkpoint", cause="missing")
+        return found
+
+
+def _lost(told: dict[str, Any]) -> dict[str, str]:
+    unsaved = told.get("unsaved")
+    with contextlib.suppress(AttributeError):
+        return {str(name): str(reason) for name, reason in unsaved.items()}  # type: ignore[union-attr]
+    return {}
+
+
+def _as_failure(error: OSError | WireError) -> WireError:
+    if isinstance(error, OSError):
+        return WireError("capacity", "a new worker did not answer", retry_after_ms=1000)
+    return error

@@ -1,0 +1,39 @@
+"""What every part of the engine is given: the ports, the settings and the little that all of them need."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.core.ids import RANDOM_BYTES, prefixed_id
+from orchestrator.engine.configuration import EngineConfig
+from orchestrator.engine.vault import Vault
+from orchestrator.ports import Clock, Runtime, Store, StoreFacts
+from orchestrator.telemetry.metrics import Metrics
+
+
+@dataclass(slots=True)
+class Services:
+    """Handed down by `Engine`; nothing in it belongs to one session."""
+
+    runtime: Runtime
+    store: Store
+    clock: Clock
+    config: EngineConfig
+    metrics: Metrics
+    vault: Vault
+    random: Callable[[int], bytes]
+    server: str
+    """This front door's name in the store: the owner of replacements."""
+    facts: StoreFacts = field(default_factory=lambda: StoreFacts("unknown", "none"))
+    """What the store said of itself last."""
+
+    def fresh_id(self, prefix: str) -> str:
+        """A random id of a kind."""
+        return prefixed_id(prefix, self.random(RANDOM_BYTES))
+
+
+def digest(data: bytes) -> bytes:
+    """The content id of a chunk."""
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,233 @@
+"""A session that is in hand on this front door: its open requests, its subscribers, its link and its commits.
+
+One object owns all of it; everything runs on the event loop, and nothing here waits. What takes time (finding,
+restoring, replacing a worker) is the work of `connecting`; what the worker says goes through `reception`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final
+
+from orchestrator.core.commits import link_key
+from orchestrator.core.intake import Request
+from orchestrator.core.outcomes import Outcome
+from orchestrator.core.session import Record, WorkerAddress
+from orchestrator.engine.catching_up import CatchUp
+from orchestrator.engine.commits import Committer
+from orchestrator.engine.connecting import Connector
+from orchestrator.engine.link import Link
+from orchestrator.engine.pool import Progress
+from orchestrator.engine.reception import Reception
+from orchestrator.engine.request_table import RequestTable
+from orchestrator.engine.requests import Subscriber
+from orchestrator.engine.services import Services
+from replwire.cursors import Cursor
+from replwire.envelopes import Json, encode, envelope
+from replwire.errors import WireError
+from replwire.frames import SEQ, Frame, Kind
+
+TakeWorker = Callable[[str, Progress], Awaitable[WorkerAddress]]
+"""Image and progress in, a warm worker out."""
+
+
+class Phase(Enum):
+    """Of the way to the worker."""
+
+    NONE = "none"
+    CONNECTING = "connecting"
+    LINKED = "linked"
+    ENDED = "ended"
+
+
+_MOVES: Final[dict[Phase, tuple[Phase, ...]]] = {
+    Phase.NONE: (Phase.CONNECTING, Phase.ENDED),
+    Phase.CONNECTING: (Phase.CONNECTING, Phase.LINKED, Phase.NONE, Phase.ENDED),
+    Phase.LINKED: (Phase.CONNECTING, Phase.ENDED),
+    Phase.ENDED: (),
+}
+
+
+class LiveSession:
+    """Made by `Sessions`; over with `ended()`, or let go when nobody here needs it."""
+
+    def __init__(self, services: Services, record: Record, take_worker: TakeWorker) -> None:
+        self.services = services
+        self.record = record
+        self.policy = record.policy
+        self.id = record.session
+        self.phase = Phase.NONE
+        self.link: Link | None = None
+        self.subscribers: list[Subscriber] = []
+        self.last_used = services.clock.monotonic()
+        self.last_event = Cursor(record.generation, 0)
+        self.kept: set[int] = set()
+        """Seqs of results that went out before their commit."""
+        self.committer = self.new_committer(record, ())
+        self.requests = RequestTable(services, self)
+        self.connector = Connector(services, self)
+        self.catch_up = CatchUp(services, self)
+        self._reception = Reception(services, self)
+        self._take_worker = take_worker
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def submit(self, request: Request, subscriber: Subscriber) -> None:
+        """Accept a request for the worker; its one answer goes to the subscriber. Raises `WireError`."""
+        if self.phase is Phase.ENDED:
+            raise WireError("session_gone", "the session was closed", session=self.id)
+        self.last_used = self.services.clock.monotonic()
+        pending = self.requests.accept(request, subscriber)
+        if pending is None:
+            return
+        if self.phase is Phase.LINKED:
+            self.requests.dispatch(pending)
+        else:
+            self.connect()
+
+    # --- from the link ------------------------------------------------------------------------------------------
+
+    def frame_received(self, link: Link, frame: Frame) -> None:
+        """See `LinkListener`."""
+        if link is self.link:
+            self._reception.frame(link, frame)
+
+    def link_lost(self, link: Link, cause: str) -> None:
+        """See `LinkListener`."""
+        if link is self.link and self.phase is Phase.LINKED:
+            told, self._reception.last_words = self._reception.last_words, {}
+            self._move(Phase.CONNECTING)
+            self.connector.investigate(cause, told)
+
+    # --- from the commits ---------------------------------------------------------------------------------------
+
+    def committed(self, outcomes: tuple[Outcome, ...], etags: tuple[str, ...], durable: str) -> None:
+        """See `CommitOwner`."""
+        for outcome, etag in zip(outcomes, etags, strict=True):
+            if outcome.seq in self.kept:
+                self.kept.discard(outcome.seq)
+                said = {"target": outcome.request_id, "seq": outcome.seq, "etag": etag, "durable": durable}
+                self.tell("committed", said)
+            else:
+                self._reception.finished(outcome, "committed", durable, etag)
+        if self.link is not None:
+            final = outcomes[-1]
+            self.link.send(Kind.CONFIRM, (SEQ.pack(final.seq), final.request_id.encode()))
+
+    def fenced(self) -> None:
+        """See `CommitOwner`."""
+        self.replace_worker("rolled_back", "the worker's generation is over")
+
+    def breached(self, cause: str) -> None:
+        """See `CommitOwner`."""
+        self.replace_worker("worker_protocol_error", f"the worker broke the internal protocol: {cause}")
+
+    def regressed(self, seq: int) -> None:
+        """See `CommitOwner`."""
+        self.replace_worker("session_regressed", f"the store has only the commits up to {seq}")
+
+    # --- the worker ---------------------------------------------------------------------------------------------
+
+    def _move(self, to: Phase) -> None:
+        if to not in _MOVES[self.phase]:
+            raise AssertionError(f"a session does not go from {self.phase.value} to {to.value}")
+        self.phase = to
+
+    def connect(self) -> None:
+        """See that there is a worker; open requests are dispatched when there is."""
+        if self.phase is Phase.NONE:
+            self._move(Phase.CONNECTING)
+            self.connector.connect()
+
+    def replace_worker(self, code: str, message: str) -> None:
+        """The worker is no good any more: end it and go on from the last commit."""
+        if self.phase is Phase.LINKED:
+            self._move(Phase.CONNECTING)
+            self.connector.replace(code, message)
+
+    def park(self) -> None:
+        """End the worker of a session that nobody uses; its state stays in the store."""
+        if self.phase is Phase.LINKED and not self.requests and not self.committer.waiting:
+            self._move(Phase.CONNECTING)
+            self.connector.park()
+
+    def linked(self, record: Record, link: Link, last_event: int) -> None:
+        """There is a worker: send it what waits."""
+        self.record, self.link = record, link
+        self._move(Phase.LINKED)
+        self.last_event = Cursor(record.generation, last_event)
+        self.tell("status", {"status": "ready"})
+        for pending in self.requests.all():
+            self.requests.dispatch(pending)
+
+    def unlink(self) -> None:
+        """Hang up, and let nothing more be committed under this generation."""
+        self.committer.stop()
+        self.requests.forget_refs()
+        link, self.link = self.link, None
+        if link is not None:
+            link.close()
+
+    def no_worker(self) -> None:
+        """Nothing runs for the session now; the next request brings it back."""
+        self.unlink()
+        if self.phase is Phase.CONNECTING:
+            self._move(Phase.NONE)
+
+    async def take_worker(self) -> WorkerAddress:
+        """A worker from the pool of this session's image; those who listen are told of the queue."""
+        return await self._take_worker(self.policy.image, self._queued)
+
+    def _queued(self, position: int) -> None:
+        self.tell("status", {"status": "starting", "position": position})
+
+    def new_committer(self, record: Record, references: tuple[bytes, ...]) -> Committer:
+        """Commits for a generation, building on the record's state."""
+        committer = Committer(self.services, self, record)
+        committer.start_from(record.seq, record.etag, references)
+        return committer
+
+    def link_key(self, generation: int) -> str:
+        """What a further link to this generation's worker shows."""
+        return link_key(self.services.config.stamp_key, self.id, generation)
+
+    # --- subscribers --------------------------------------------------------------------------------------------
+
+    async def attach(self, subscriber: Subscriber, cursor: Cursor | None) -> None:
+        """Missed events first, then live ones."""
+        await self.catch_up.attach(subscriber, cursor)
+
+    def detach(self, subscriber: Subscriber) -> None:
+        """This client hears nothing more of the session."""
+        if subscriber in self.subscribers:
+            self.subscribers.remove(subscriber)
+        self.requests.leave(subscriber)
+        self.last_used = self.services.clock.monotonic()
+
+    def tell(self, type_: str, payload: Json, *, cursor: Cursor | None = None) -> None:
+        """A word about the session's own life, to those who want it."""
+        listeners = [subscriber for subscriber in self.subscribers if subscriber.told_everything]
+        if listeners:
+            said = str(cursor) if cursor else None
+            text = encode(envelope(type_, payload, self.services.clock.now(), session=self.id, cursor=said))
+            for subscriber in listeners:
+                subscriber.deliver(text)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def ended(self, reason: str) -> None:
+        """The session is over: nothing of it runs or waits any more."""
+        self._leave(WireError("session_gone", reason, session=self.id))
+        self.tell("status", {"status": "closing", "cause": reason})
+
+    def let_go(self) -> None:
+        """This process ends; the worker may go on, and any front door may take over."""
+        self._leave(WireError("draining", "this front door is going away; ask again by the same id"))
+
+    def _leave(self, error: WireError) -> None:
+        if self.phase is not Phase.ENDED:
+            self._move(Phase.ENDED)
+        self.connector.stop()
+        self.unlink()
+        self.requests.fail_all(error)

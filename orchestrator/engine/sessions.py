@@ -1,0 +1,130 @@
+"""The sessions in hand on this front door. Nothing in it matters: any of them is found again through the store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
+from orchestrator.core.session import Record, SessionPolicy, Status, WorkerAddress, visible_to
+from orchestrator.engine.pool import Pool, Progress
+from orchestrator.engine.services import Services
+from orchestrator.engine.session import LiveSession, Phase
+from replwire.errors import WireError
+
+_log = structlog.get_logger("bascule.sessions")
+
+
+class Sessions:
+    """Opens, finds and ends sessions; has the pools of warm workers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._live: dict[str, LiveSession] = {}
+        self._finding: dict[str, asyncio.Lock] = {}
+        self._pools: dict[str, Pool] = {}
+        config = services.config
+        for image in (config.sandbox.image, *config.images):
+            warm = config.pool_size if image == config.sandbox.image else 0
+            self._pools[image] = Pool(
+                services.runtime, config, image, clock=services.clock, metrics=services.metrics,
+                random=services.random, warm=warm,
+            )  # fmt: skip
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """What `open` may name; the first is the default."""
+        return tuple(self._pools)
+
+    @property
+    def live(self) -> tuple[LiveSession, ...]:
+        """Those in hand now."""
+        return tuple(self._live.values())
+
+    @property
+    def workers_ready(self) -> int:
+        """Warm workers over all pools."""
+        return sum(pool.ready for pool in self._pools.values())
+
+    def fill_pools(self) -> None:
+        """Start what is missing."""
+        for pool in self._pools.values():
+            pool.fill()
+
+    async def open(self, policy: SessionPolicy) -> LiveSession:
+        """A new session; a worker is already on its way when this returns. Raises `capacity`."""
+        if len(self._live) >= self._services.config.sessions_max and not self._let_go_of_idle():
+            raise WireError("capacity", "this front door has all the sessions that it may have", retry_after_ms=5000)
+        random = self._services.random
+        new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
+        record = await self._services.store.create(new_id, policy)
+        session = self._take_in_hand(record)
+        session.connect()
+        _log.info(
+            "session opened", session_id=new_id, tenant=policy.tenant, subject=policy.subject, implicit=policy.implicit
+        )
+        return session
+
+    async def find(self, session: str, tenant: str) -> LiveSession:
+        """An open session of this tenant; raises `not_found` or `session_gone`."""
+        if not is_session_id(session):
+            raise WireError("not_found", "no such session")
+        live = self._live.get(session)
+        if live is None:
+            async with self._finding.setdefault(session, asyncio.Lock()):
+                live = self._live.get(session) or await self._load(session, tenant)
+            self._finding.pop(session, None)
+        visible_to(live.record, tenant, session)
+        return live
+
+    async def _load(self, session: str, tenant: str) -> LiveSession:
+        return self._take_in_hand(visible_to(await self._services.store.read(session), tenant, session))
+
+    def _take_in_hand(self, record: Record) -> LiveSession:
+        live = LiveSession(self._services, record, self._take_worker)
+        self._live[record.session] = live
+        self._services.metrics.sessions.labels("live").set(len(self._live))
+        return live
+
+    async def _take_worker(self, image: str, progress: Progress) -> WorkerAddress:
+        pool = self._pools.get(image)
+        if pool is None:
+            raise WireError("capacity", f"the image {image!r} is not offered any more")
+        return await pool.take(progress)
+
+    def let_go(self, session: LiveSession) -> None:
+        """Nobody here needs it now; the store has it."""
+        if self._live.get(session.id) is session:
+            del self._live[session.id]
+            self._services.metrics.sessions.labels("live").set(len(self._live))
+
+    def _let_go_of_idle(self) -> bool:
+        for session in self._live.values():
+            if session.phase is Phase.NONE and not session.subscribers and not session.requests:
+                self.let_go(session)
+                return True
+        return False
+
+    async def end(self, session: LiveSession, reason: str) -> None:
+        """Close a session for good: its worker, its state, its record's life."""
+        worker = session.record.worker
+        await self._services.store.end(session.id)
+        session.ended(reason)
+        self.let_go(session)
+        if worker is not None:
+            await self._services.runtime.stop(worker.worker)
+        _log.info("session closed", session_id=session.id, cause=reason)
+
+    async def end_by_record(self, record: Record, reason: str) -> None:
+        """Close one that may not be in hand here."""
+        if record.status is Status.OPEN:
+            live = self._live.get(record.session) or LiveSession(self._services, record, self._take_worker)
+            await self.end(live, reason)
+
+    async def close(self) -> None:
+        """Let go of everything; workers that outlive this process go on."""
+        for session in self.live:
+            session.let_go()
+        self._live.clear()
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))

@@ -1,0 +1,158 @@
+"""The ports: small protocols between the engine and the world. To read them is to read the architecture.
+
+Each has adapters (`runtimes`, `stores`, `transports`, `auth`), a public twin for tests, and one contract suite
+that all of them pass (`tests/contract`).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.principal import Principal
+from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, WorkerAddress
+
+
+class Clock(Protocol):
+    """Time. Deadlines use `monotonic`, envelopes use `now`; neither is ever compared with the store's clock."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+
+
+class Channel(Protocol):
+    """One client's connection."""
+
+    async def receive(self) -> str | None:
+        """The next message, or None when the client has gone."""
+
+    def offer(self, text: str) -> bool:
+        """Send at once if the client keeps up; False, and nothing was sent, when it does not: then use `send`.
+        True on a closed channel, where nothing can be sent any more."""
+
+    async def send(self, text: str) -> None:
+        """Hand a message over; waits while the client reads too slowly. Does nothing on a closed channel."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say goodbye, with a code of `replwire.errors.CLOSE_CODES`."""
+
+
+class Authenticator(Protocol):
+    """Turns what a client shows into a Principal."""
+
+    def authenticate(self, token: str) -> Principal:
+        """Raises `WireError("unauthenticated")`, always with the same words and in the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFate:
+    """What a runtime knows of a worker: alive True, False, or None when it cannot tell; and how it ended."""
+
+    alive: bool | None
+    exit_code: int | None = None
+    memory_killed: bool = False
+
+
+class Runtime(Protocol):
+    """Makes and ends workers. Ending what is not there is success; every call may be repeated."""
+
+    name: str
+    survives_server: bool
+    """Whether its workers outlive the server's process."""
+
+    async def start(self, spec: SandboxSpec) -> WorkerAddress:
+        """A worker with all its locks, its socket ready to be dialled; raises `WireError("capacity")`."""
+
+    async def dial(self, address: WorkerAddress) -> socket.socket:
+        """A connected, non-blocking socket, opened so that no link planted by a tenant is followed; `OSError`."""
+
+    async def stop(self, worker: str) -> None:
+        """End it and everything that belongs to it: processes, folder, uid, cgroup."""
+
+    async def fate(self, worker: str) -> WorkerFate:
+        """Whether it lives, and if not, how it ended, as far as is known."""
+
+    async def list_workers(self) -> Sequence[str]:
+        """Ids of all workers that carry our label, whoever started them."""
+
+    async def close(self) -> None:
+        """Release threads and handles; ends workers only when they cannot outlive this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A replacement that this caller owns: publish the new worker before the deadline, or anyone raises again."""
+
+    generation: int
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What the store is and does: read at start and watched."""
+
+    software: str
+    durable: str
+    """`fsync` or `memory`: what an OK of a commit means."""
+    warnings: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """What survives us. Every method raises `WireError("store_unavailable")` when the store does not answer in time.
+
+    Times in it are the store's own. Chunks, manifests and blobs come sealed; the store never sees inside.
+    """
+
+    async def facts(self) -> StoreFacts:
+        """Ask the store what it is; also the readiness probe."""
+
+    async def create(self, session: str, policy: SessionPolicy) -> Record:
+        """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`."""
+
+    async def read(self, session: str) -> Record | None:
+        """The record as it is now."""
+
+    async def raise_generation(self, session: str, seen: int, owner: str, deadline_s: float) -> Raised | None:
+        """Compare-and-set: generation + 1 with a fresh random nonce, if `seen` is still current (and any replacement
+        under way by another owner has passed its deadline); None otherwise: read again."""
+
+    async def publish(self, session: str, raised: Raised, worker: WorkerAddress | None) -> bool:
+        """Make the worker's address known (None: the session has no worker now); False unless generation and nonce
+        are current."""
+
+    async def commit(self, commit: Commit) -> CommitReply:
+        """The one script of durability.md. Safe to repeat with the same arguments."""
+
+    async def checkpoint(self, session: str) -> Checkpoint | None:
+        """The last committed state, None when nothing was committed."""
+
+    async def chunks(self, session: str, references: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Sealed chunks by content id; those absent are left out."""
+
+    async def known_ids(self, session: str) -> Sequence[KnownId]:
+        """The id table, oldest first: the last 1,000 at least, 24 h at least."""
+
+    async def outcome(self, session: str, request_id: str) -> tuple[int, bytes] | None:
+        """Seq and sealed blob that an id ended with."""
+
+    async def journal(self, session: str, first: int, last: int) -> Sequence[tuple[int, bytes]]:
+        """Sealed blobs of the evals `first`..`last` that are kept, in order."""
+
+    async def touch(self, sessions: Sequence[str]) -> None:
+        """A front door has these sessions in hand: `seen_at` is now."""
+
+    async def end(self, session: str) -> None:
+        """Close it: the record says so for a while, all else is deleted. Repeating is fine."""
+
+    def sessions(self) -> AsyncIterator[Record]:
+        """All records that are open; no order is promised."""
+
+    async def close(self) -> None:
+        """Send what waits, then release connections."""

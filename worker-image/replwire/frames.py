@@ -1,0 +1,181 @@
+"""Frames of the internal socket: bytes with a length in front and a fixed header, so that nobody parses JSON to route.
+
+Layout, big-endian::
+
+    length  u32   of all that follows
+    kind    u8    see `Kind`
+    flags   u8    see `Flag`
+    count   u16   number of parts
+    ref     u32   the request on this link that the frame belongs to; 0: none
+    lengths u32 × count, then the parts
+
+The same frames run between front door and agent and between agent and interpreter. Every size is checked before
+anything is parsed: the other side may be hostile.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum, IntFlag
+from typing import Final, NamedTuple
+
+FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of one frame, header included. Larger things (checkpoints) travel as `CHUNK` frames."""
+
+PARTS_MAX: Final = 16
+"""Of one frame."""
+
+CHUNK_BYTES_MAX: Final = 256 * 1024
+"""Of one chunk of a checkpoint."""
+
+NONE: Final = -1
+"""In a field that holds a seq: there is none."""
+
+
+class Kind(IntEnum):
+    """What a frame says. The comment names its parts; `json` is an object in UTF-8, `seq` an i64."""
+
+    # front door → agent
+    CLAIM = 1  # json, manifest; then CHUNK × json["chunks"]. Once in a worker's life. Answer: WELCOME or REFUSED
+    ATTACH = 2  # json. A further link to a claimed worker. Answer: WELCOME or REFUSED
+    REQUEST = 3  # if_seq, id, type, body hash, stamp, principal, body
+    CONFIRM = 4  # seq, id: this numbered request is committed
+    INTERRUPT = 5  # target id or empty, reason (`interrupt`, `timeout`, `disconnect`). Answer: REPLY
+    CANCEL = 6  # target id. Answer: REPLY
+    INPUT = 7  # target id, text. Answer: REPLY
+    REPLAY = 8  # u64 event number. Answer: the kept events after it on this link, then REPLY
+    CREDIT = 9  # u64: so many more bytes of output may be on their way to this link
+    CHUNK = 10  # content id, bytes (in both directions)
+    PING = 11  # Answer: REPLY {}, at once, whatever runs
+    # agent → front door
+    HELLO = 16  # json: first frame on each link
+    WELCOME = 17  # json: claimed or attached; what the agent has
+    STARTED = 18  # seq or NONE: the request had to wait and starts now
+    EVENT = 19  # number u64, seq, event u8 (`EventKind`); id; body
+    OUTCOME = (
+        20  # OUTCOME_HEAD; id; type; hash; stamp; principal; body; outcome json; stdout; stderr; manifest; references
+    )
+    REPLY = 21  # json
+    REFUSED = 22  # json: code, message, …
+    KNOWN = 23  # seq: the id was committed with this body; the store has the outcome
+    COMMITTED = 24  # seq, id: a hint that another link has confirmed it
+    DIED = 25  # json: code, message, signal, exit: the interpreter is gone, the agent ends
+    # agent → interpreter
+    RUN = 32  # seq or NONE, type, id, body; flags SNAPSHOT, STDIN
+    RESTORE = 33  # json, manifest; then CHUNK × json["chunks"]. Answer: RESTORED
+    # interpreter → agent
+    READY = 40  # json: once, when it can run
+    RESTORED = 41  # json: `unsaved`, or `error`
+    DONE = 42  # outcome json, manifest, references; CHUNK frames come before; flag STATE_FOLLOWS: see STATE
+    STATE = 43  # seq, manifest, references, unsaved json: the checkpoint that a forked child made
+    EMIT = 44  # event u8, body
+    ASK = 45  # json: prompt, password; the answer is an INPUT frame
+
+
+class Flag(IntFlag):
+    """Bits of a frame's `flags`."""
+
+    STREAM = 1  # REQUEST: output goes out as events while it runs
+    NUMBERED = 2  # REQUEST: gets a seq and is committed
+    STDIN = 4  # REQUEST, RUN: input() may ask
+    SNAPSHOT = 8  # RUN: a checkpoint is wanted with the outcome
+    STATE_FOLLOWS = 16  # DONE: the checkpoint comes later, in a STATE frame
+
+
+class EventKind(IntEnum):
+    """What an EVENT frame carries; text for the streams, a JSON payload for the others."""
+
+    STDOUT = 1
+    STDERR = 2
+    DISPLAY = 3
+    CLEAR_OUTPUT = 4
+    INPUT_REQUEST = 5
+
+
+SEQ: Final = struct.Struct(">q")
+COUNT: Final = struct.Struct(">Q")
+EVENT_HEAD: Final = struct.Struct(">QqB")
+"""Of EVENT: number, seq of the running eval or NONE, `EventKind`."""
+OUTCOME_HEAD: Final = struct.Struct(">qQQQQ")
+"""Of OUTCOME: seq, number of the last event before it started, number of its last event, bytes written to stdout and
+stderr, bytes of these that were cut."""
+
+_HEAD: Final = struct.Struct(">IBBHI")
+_LENGTHS: Final = tuple(struct.Struct(f">{count}I") for count in range(PARTS_MAX + 1))
+_AFTER_LENGTH: Final = _HEAD.size - 4
+
+
+class FrameError(Exception):
+    """The other side broke the framing; the connection cannot go on."""
+
+
+class Frame(NamedTuple):
+    """One frame; `parts` are bytes of their own."""
+
+    kind: int
+    flags: int
+    ref: int
+    parts: tuple[bytes, ...]
+
+
+def pack_frame(kind: int, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> bytes:
+    """The bytes of one frame; raises `FrameError` when it would be over `FRAME_BYTES_MAX`."""
+    lengths = tuple(map(len, parts))
+    count = len(parts)
+    size = _AFTER_LENGTH + 4 * count + sum(lengths)
+    if size + 4 > FRAME_BYTES_MAX or count > PARTS_MAX:
+        raise FrameError(f"a frame of {size + 4} bytes in {count} parts is over the limit")
+    return b"".join((_HEAD.pack(size, kind, flags, count, ref), _LENGTHS[count].pack(*lengths), *parts))
+
+
+class FrameReader:
+    """Turns received bytes into frames; knows no socket.
+
+    `feed()` what came, then iterate: whole frames come out, the rest stays. At most one frame is held beyond what
+    was fed last.
+    """
+
+    __slots__ = ("_buffer", "_start")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._start = 0
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take what was received."""
+        if self._start:
+            del self._buffer[: self._start]
+            self._start = 0
+        self._buffer += data
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        buffer, start = self._buffer, self._start
+        if len(buffer) - start < _HEAD.size:
+            raise StopIteration
+        size, kind, flags, count, ref = _HEAD.unpack_from(buffer, start)
+        _check_sizes(size, count)
+        if len(buffer) - start < size + 4:
+            raise StopIteration
+        self._start = start + size + 4
+        return Frame(kind, flags, ref, _cut(buffer, start + _HEAD.size, count, self._start))
+
+
+def _check_sizes(size: int, count: int) -> None:
+    if size + 4 > FRAME_BYTES_MAX or size < _AFTER_LENGTH or count > PARTS_MAX:
+        raise FrameError(f"a frame announces {size} bytes in {count} parts")
+
+
+def _cut(buffer: bytearray, start: int, count: int, end: int) -> tuple[bytes, ...]:
+    lengths = _LENGTHS[count].unpack_from(buffer, start) if start + 4 * count <= end else ()
+    position = start + 4 * count
+    if position + sum(lengths) != end:
+        raise FrameError("the parts of a frame do not add up to its length")
+    parts = []
+    for length in lengths:
+        parts.append(bytes(buffer[position : position + length]))
+        position += length
+    return tuple(parts)
