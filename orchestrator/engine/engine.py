@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -20,6 +21,9 @@ from orchestrator.telemetry.metrics import Metrics
 from replwire.errors import WireError
 
 _log = structlog.get_logger("bascule.engine")
+
+DRAIN_POLL_S: Final = 0.05
+"""Between looks at what still runs."""
 
 Check = tuple[str, bool, str]
 """Name, whether it is well, and words."""
@@ -81,8 +85,9 @@ class Engine:
         """No new work; what runs may end within the time; then the clients are told to come back elsewhere."""
         self._draining = True
         deadline = self._services.clock.monotonic() + timeout_s
+        # A bounded poll: sessions become idle in many places, and a drain happens once.
         while self._services.clock.monotonic() < deadline and any(session.requests for session in self._sessions.live):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(DRAIN_POLL_S)
         for conversation in tuple(self._conversations):
             await conversation.go_away()
 

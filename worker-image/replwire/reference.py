@@ -32,7 +32,7 @@ JSON envelopes, one WebSocket text message each; subprotocol `{SUBPROTOCOL}` is 
 
 ```json
 {{"id": "0b0f", "type": "eval", "payload": {{"code": "x = sum(range(5)); x"}}, "timestamp": 1730847625}}
-{{"id": "0b0f", "type": "result", "payload": {{"output": "10", "stdout": "", "stderr": "", "seq": 1}}, "timestamp": 1730847625.1}}
+{{"id": "0b0f", "type": "result", "payload": {{"output": "10", "stdout": "", "stderr": ""}}, "timestamp": 1730847625.1}}
 ```
 
 `id` is chosen by the client and echoed in every envelope that answers it; a client that sends none gets one made for

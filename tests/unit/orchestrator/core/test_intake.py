@@ -1,0 +1,156 @@
+"""Strict intake: each field against each wrong type, sizes against limits, ids, hashes."""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.intake import RefusedMessage, Request, read_request
+from replwire.limits import default_limits
+from replwire.messages import REQUESTS, Eval, History, wire_fields
+
+LIMITS = default_limits()
+WRONG: list[Any] = [1, 1.5, True, "text", None, [], {}, ["a"], {"a": "b"}]
+GOOD: dict[str, dict[str, Any]] = {
+    "attach": {"session": "s"}, "eval": {"code": "1"}, "cancel": {"target": "a"}, "input": {"target": "a", "text": ""},
+    "complete": {"code": "x", "cursor": 1}, "inspect": {"code": "x", "cursor": 0}, "is_complete": {"code": "x"},
+    "files": {"op": "list", "path": "."},
+}  # fmt: skip
+
+
+def read(type_: str, payload: Any = None, **more: Any) -> Request:
+    """A message of the type, as text, through the intake."""
+    message = {
+        "id": "a",
+        "type": type_,
+        "payload": GOOD.get(type_, {}) if payload is None else payload,
+        "timestamp": 1,
+        **more,
+    }
+    return read_request(json.dumps(message), LIMITS, "fresh")
+
+
+def refused(type_: str, payload: Any = None, **more: Any) -> dict[str, Any]:
+    """The error payload that the message gets."""
+    with pytest.raises(RefusedMessage) as caught:
+        read(type_, payload, **more)
+    return caught.value.error.payload("inc")
+
+
+@pytest.mark.parametrize("type_", REQUESTS)
+def test_every_request_is_read_with_its_smallest_payload(type_):
+    """What the table lists is served."""
+    assert isinstance(read(type_).payload, REQUESTS[type_])
+
+
+def _fits(annotation: str, value: Any) -> bool:
+    if value is None:
+        return "None" in annotation
+    if isinstance(value, bool):
+        return "bool" in annotation
+    if isinstance(value, int):
+        return "int" in annotation.replace("dict[str, int]", "") or "float" in annotation
+    if isinstance(value, float):
+        return "float" in annotation
+    if isinstance(value, str):
+        return "str" in annotation.replace("dict[str, int]", "") and "Literal" not in annotation
+    return isinstance(value, dict) and not value and "dict" in annotation
+
+
+CASES = [
+    (type_, wire, value)
+    for type_, request in REQUESTS.items()
+    for wire, _, annotation, _ in wire_fields(request)
+    for value in WRONG
+    if not _fits(str(annotation), value)
+]
+
+
+@pytest.mark.parametrize(("type_", "wire", "value"), CASES)
+def test_a_field_of_a_wrong_type_is_named(type_, wire, value):
+    """Each field of each request with each wrong type (catalogue C08)."""
+    said = refused(type_, {**GOOD.get(type_, {}), wire: value})
+
+    assert said["code"] == "bad_message"
+    assert said["field"].startswith(f"payload.{wire}")
+
+
+@pytest.mark.parametrize("type_", REQUESTS)
+def test_an_unknown_field_of_a_payload_is_refused(type_):
+    """A misspelt field is not silently ignored."""
+    assert refused(type_, {**GOOD.get(type_, {}), "tiemout": 1})["field"] == "payload.tiemout"
+
+
+def test_an_unknown_field_of_an_envelope_is_ignored():
+    """Newer clients may say more."""
+    assert read("ping", trace="abc").type == "ping"
+
+
+@pytest.mark.parametrize("id_", ["", "x" * 129, "new\nline", "nul\0", "é", 7, None, ["a"]])
+def test_an_id_that_cannot_be_used_is_refused(id_):
+    """It would end up in keys and logs (catalogue C13)."""
+    assert refused("ping", id=id_)["field"] == "id"
+
+
+def test_a_message_without_id_gets_one():
+    """So that its answer can be told apart."""
+    assert read_request('{"type": "ping"}', LIMITS, "fresh").id == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("type_", "payload", "code", "field"),
+    [
+        ("eval", {"code": "x" * 131073}, "too_large", "payload.code"),
+        ("eval", {"code": "é" * 65537}, "too_large", "payload.code"),
+        ("eval", {"code": "x", "timeout_s": 0}, "bad_message", "payload.timeout_s"),
+        ("eval", {"code": "x", "timeout_s": -1}, "bad_message", "payload.timeout_s"),
+        ("eval", {"code": "x", "if_seq": -1}, "bad_message", "payload.if_seq"),
+        ("complete", {"code": "x", "cursor": 2}, "bad_message", "payload.cursor"),
+        ("complete", {"code": "x", "cursor": -1}, "bad_message", "payload.cursor"),
+        ("open", {"language": "perl"}, "bad_message", "payload.language"),
+        ("open", {"name": ""}, "bad_message", "payload.name"),
+        ("open", {"idle_timeout_s": 0}, "bad_message", "payload.idle_timeout_s"),
+        ("input", {"target": "a", "text": "x" * 65537}, "too_large", "payload.text"),
+        ("history", {"first": 1}, "bad_message", "payload.first"),
+    ],
+)
+def test_values_out_of_range_are_named(type_, payload, code, field):
+    """Code, field and limit are in the answer."""
+    said = refused(type_, payload)
+
+    assert (said["code"], said["field"]) == (code, field)
+
+
+def test_the_wire_name_of_a_keyword_is_mapped():
+    """`from` and `to` on the wire are `first` and `last` in the code."""
+    payload = read("history", {"from": 2, "to": 3}).payload
+
+    assert isinstance(payload, History)
+    assert (payload.first, payload.last) == (2, 3)
+
+
+def test_the_same_body_has_the_same_hash_whatever_its_order():
+    """Type and payload count, key order, timestamp and id do not."""
+    one = read_request('{"id":"a","type":"eval","payload":{"code":"1","stream":true},"timestamp":1}', LIMITS, "f")
+    two = read_request('{"timestamp":9.5,"payload":{"stream":true,"code":"1"},"type":"eval","id":"b"}', LIMITS, "f")
+    other = read("eval", {"code": "1"})
+
+    assert one.hash == two.hash != other.hash
+    assert isinstance(one.payload, Eval)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x)), max_size=6),
+       st.sampled_from([*REQUESTS, "nope"]))  # fmt: skip
+def test_any_payload_is_read_or_refused(payload, type_):
+    """No payload gets another exception out of the intake (catalogue C27)."""
+    text = json.dumps({"id": "a", "type": type_, "payload": payload, "timestamp": 1})
+    try:
+        request = read_request(text, LIMITS, "f")
+    except RefusedMessage as refusal:
+        assert refusal.error.code in ("bad_message", "unknown_type", "too_large")
+        return
+
+    assert {item.name for item in fields(request.payload)} == {item.name for item in fields(REQUESTS[type_])}
