@@ -24,7 +24,7 @@ test: provision install-dev lint pytest ## provision; then lint and types and im
 
 bench: provision install-dev ## measure Bascule and its baselines side by side
 	@$(PROVISION)/environment local,speed,dev,bench
-	$(call step,bench: about five minutes; the machine should do nothing else)
+	$(call step,bench: let the machine do nothing else meanwhile)
 	@$(VENV)/python -m loadtests $(BENCH_ARGS)
 
 doctor: install ## tell what this machine has and lacks
@@ -37,8 +37,7 @@ lint: install-dev ## formatting and lint rules and types and import rules and ge
 	$(call step,types: mypy --strict)
 	@$(VENV)/mypy --no-error-summary
 	$(call step,import rules: import-linter)
-	@$(VENV)/lint-imports --no-logo >.lint-imports.log 2>&1 || { cat .lint-imports.log; rm -f .lint-imports.log; exit 1; }
-	@rm -f .lint-imports.log
+	@words="$$($(VENV)/lint-imports 2>&1)" || { printf '%s\n' "$$words"; exit 1; }
 	$(call step,references: docs/reference is what the tables of replwire say)
 	@$(VENV)/python -m replwire.reference --check
 

@@ -120,7 +120,7 @@ def _result(told: bytes, stdout: bytes, stderr: bytes, output_bytes: int, trunca
         "output": outcome.output,
         "stdout": text_of(stdout),
         "stderr": text_of(stderr),
-        "error": _DUMP_ERROR.dump_python(outcome.error) if outcome.error else None,
+        "error": _DUMP_ERROR.dump_python(outcome.error, exclude_none=True) if outcome.error else None,
         "data": outcome.data,
         "unsaved": _bounded(outcome.unsaved),
         "receipt": {

@@ -18,7 +18,7 @@ from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.link import Link, open_link
 from orchestrator.engine.restoring import Restorer
 from orchestrator.engine.services import Services
-from orchestrator.ports import Raised
+from orchestrator.ports import Raised, WorkerFate
 from replwire.cursors import Cursor
 from replwire.envelopes import encode
 from replwire.errors import ERROR_CODES, WireError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
 
 _log = structlog.get_logger("bascule.session")
+
+_OUT_OF_REACH: Final = "the worker went out of reach"
 
 FATE_POLL_S: Final = 0.02
 """Between questions to the runtime whether a worker whose link was lost still lives."""
@@ -171,36 +173,24 @@ class Connector:
     # --- replace ------------------------------------------------------------------------------------------------
 
     async def _investigate(self, cause: str, told: dict[str, Any]) -> None:
-        error = await self._cause_of_death(cause, told)
-        record = await self._record()
-        if error is None and (record.worker is None or not await self._adopt(record, record.worker)):
-            error = WireError("worker_unresponsive", "the worker went out of reach")
-        if error is not None:
-            await self._replace(error)
-
-    async def _cause_of_death(self, cause: str, told: dict[str, Any]) -> WireError | None:
-        """Why the worker is gone; None when it may live."""
+        """A dead link is not a dead worker: dial again until the runtime knows better or the time is up."""
+        code, _, words = cause.partition(": ")
         if cause:
-            code, _, words = cause.partition(": ")
-            return WireError(code if code in ERROR_CODES else "worker_unresponsive", words or cause)
-        worker = (await self._record()).worker
+            await self._replace(WireError(code if code in ERROR_CODES else "worker_unresponsive", words or cause))
+            return
         deadline = self._services.clock.monotonic() + self._services.config.worker_lost_ms / 1000
-        while worker is not None and self._services.clock.monotonic() < deadline:
-            fate = await self._services.runtime.fate(worker.worker)
+        while self._services.clock.monotonic() < deadline:
+            record = await self._record()
+            fate = await self._services.runtime.fate(record.worker.worker) if record.worker else WorkerFate(False)
             if fate.alive is False:
-                return _words_of(fate.memory_killed, fate.exit_code, told)
-            if told.get("code") is None and await self._answers(worker):
-                return None
+                await self._replace(_words_of(fate, told))
+                return
+            if record.worker is not None and not told and await self._adopt(record, record.worker):
+                return
             await asyncio.sleep(FATE_POLL_S)
-        return _words_of(False, None, told)
-
-    async def _answers(self, worker: WorkerAddress) -> bool:
-        try:
-            sock = await self._services.runtime.dial(worker)
-        except OSError:
-            return False
-        sock.close()
-        return True
+        await self._replace(
+            _words_of(WorkerFate(None), told or {"code": "worker_unresponsive", "message": _OUT_OF_REACH})
+        )
 
     async def _record(self) -> Record:
         session = self._session
@@ -293,10 +283,10 @@ def _for_request(error: WireError, record: Record) -> WireError:
     return WireError(error.code, error.message, seq=record.seq, generation=record.generation)
 
 
-def _words_of(memory_killed: bool, exit_code: int | None, told: dict[str, Any]) -> WireError:
-    if memory_killed:
+def _words_of(fate: WorkerFate, told: dict[str, Any]) -> WireError:
+    if fate.memory_killed:
         return WireError("memory_limit", "the worker used more memory than it may")
     if told.get("code") in ERROR_CODES:
         return WireError(str(told["code"]), str(told.get("message", ""))[:1000])
-    how = f" (exit status {exit_code})" if exit_code is not None else ""
+    how = f" (exit status {fate.exit_code})" if fate.exit_code is not None else ""
     return WireError("worker_died", f"the worker was killed{how}")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from replwire.envelopes import canonical, decode_object, depth, encode, envelope
 from replwire.errors import WireError
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),

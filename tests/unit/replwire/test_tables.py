@@ -43,7 +43,8 @@ def test_an_error_payload_carries_what_the_code_says():
     payload = WireError("busy", "wait", retry_after_ms=5, limit="requests_waiting_max").payload("inc_1")
 
     assert payload == {
-        "code": "busy", "message": "wait", "retryable": True, "incident": "inc_1", "limit": "requests_waiting_max", "retry_after_ms": 5,
+        "code": "busy", "message": "wait", "retryable": True, "incident": "inc_1", "limit": "requests_waiting_max",
+        "retry_after_ms": 5,
     }  # fmt: skip
     with pytest.raises(KeyError):
         WireError("no_such_code", "never")

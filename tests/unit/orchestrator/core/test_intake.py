@@ -142,7 +142,10 @@ def test_the_same_body_has_the_same_hash_whatever_its_order():
     assert isinstance(one.payload, Eval)
 
 
-@given(st.dictionaries(st.text(max_size=8), st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x)), max_size=6),
+VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner))
+
+
+@given(st.dictionaries(st.text(max_size=8), VALUES, max_size=6),
        st.sampled_from([*REQUESTS, "nope"]))  # fmt: skip
 def test_any_payload_is_read_or_refused(payload, type_):
     """No payload gets another exception out of the intake (catalogue C27)."""

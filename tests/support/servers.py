@@ -1,0 +1,48 @@
+"""Fixtures: servers of both kinds, embedded (bubblewrap, a private Redis) and on Docker with a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support.server import Server
+
+
+@pytest.fixture
+async def embedded() -> AsyncIterator[Server]:
+    """The laptop's one-liner, in a state folder of its own."""
+    async for server in _running("--embedded"):
+        yield server
+
+
+@pytest.fixture
+async def on_docker(redis_url: str) -> AsyncIterator[Server]:
+    """What runs on a server: Docker workers and a Redis that others started."""
+    async for server in _running("--runtime", "docker", "--redis-url", redis_url):
+        yield server
+
+
+@pytest.fixture
+async def on_docker_with_data(redis_url: str) -> AsyncIterator[Server]:
+    """The same with the image that has numpy and pandas."""
+    async for server in _running("--runtime", "docker", "--image", "bascule-worker:data", "--redis-url", redis_url):
+        yield server
+
+
+async def _running(*arguments: str) -> AsyncIterator[Server]:
+    # Not pytest's folder: session uids must be able to go through every folder above a worker's socket.
+    folder = Path(tempfile.mkdtemp(prefix="bascule-test-"))
+    folder.chmod(0o755)
+    server = Server(folder / "state", *arguments)
+    await server.start()
+    try:
+        yield server
+    finally:
+        if server.runs:
+            await server.stop()
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -1,0 +1,220 @@
+"""What the store answers to a commit, carried out: each row of the table in durability.md, and the store away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.core.commits import Answer, Checkpointed, Commit, CommitReply
+from orchestrator.core.outcomes import Outcome, ProtocolBreach
+from orchestrator.core.session import Record, SessionPolicy, Status
+from orchestrator.engine.commits import Committer
+from orchestrator.engine.services import digest
+from replwire.errors import WireError
+from support.engine_parts import services
+
+RECORD = Record("ses_a", SessionPolicy("tenant", "me"), Status.OPEN, 0.0, 4, "nonce", 0, "", 0.0)
+Reply = Callable[[Commit], CommitReply]
+
+
+class ScriptedStore:
+    """Answers commits one after the other as the test says; then OK for ever."""
+
+    def __init__(self, *replies: CommitReply | WireError | Reply) -> None:
+        self.replies = list(replies)
+        self.seen: list[Commit] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def commit(self, commit: Commit) -> CommitReply:
+        """One scripted answer."""
+        self.seen.append(commit)
+        await self.gate.wait()
+        reply = self.replies.pop(0) if self.replies else CommitReply(Answer.OK, "fsync")
+        if isinstance(reply, WireError):
+            raise reply
+        return reply if isinstance(reply, CommitReply) else reply(commit)
+
+
+class Owner:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Queue[tuple] = asyncio.Queue()
+
+    def committed(self, outcomes, etags, durable):
+        """Each eval with its etag."""
+        self.told.put_nowait(("committed", [o.seq for o in outcomes], etags, durable))
+
+    def fenced(self):
+        """The generation is over."""
+        self.told.put_nowait(("fenced",))
+
+    def breached(self, cause):
+        """The worker's fault."""
+        self.told.put_nowait(("breached", cause))
+
+    def regressed(self, seq):
+        """The store's fault."""
+        self.told.put_nowait(("regressed", seq))
+
+
+def outcome(seq: int, references: tuple[bytes, ...] = (), manifest: bytes = b"m") -> Outcome:
+    """An eval that ended."""
+    return Outcome(
+        seq, f"id{seq}", "eval", b"h" * 32, b"s" * 32, "t/me", b"{}", {}, Checkpointed(manifest, references), 0, seq
+    )
+
+
+def made(*replies: CommitReply | WireError | Reply) -> tuple[ScriptedStore, Owner, Committer]:
+    """A committer over a scripted store."""
+    store, owner = ScriptedStore(*replies), Owner()
+    committer = Committer(services(store=store), owner, RECORD)
+    committer.start_from(0, "", ())
+    return store, owner, committer
+
+
+async def heard(owner: Owner) -> tuple:
+    """The next word to the owner."""
+    return await asyncio.wait_for(owner.told.get(), 5)
+
+
+async def test_outcomes_that_gather_go_out_together():
+    """While one commit is on its way, the others wait and share the next (trace 2: from..n)."""
+    store, owner, committer = made()
+    store.gate.clear()
+    for seq in (1, 2, 3):
+        committer.add(outcome(seq))
+        await asyncio.sleep(0)
+    store.gate.set()
+
+    assert [(await heard(owner))[1], (await heard(owner))[1]] == [[1], [2, 3]]
+    assert (committer.seq, committer.waiting) == (3, ())
+
+
+async def test_each_commit_builds_on_the_one_before():
+    """Base etag, generation and nonce are the record's; each result has an etag of its own."""
+    store, owner, committer = made()
+    committer.add(outcome(1))
+    _, _, etags, durable = await heard(owner)
+    committer.add(outcome(2))
+    await heard(owner)
+
+    assert durable == "fsync"
+    assert [commit.base_etag for commit in store.seen] == ["", etags[0]]
+    assert {(commit.generation, commit.nonce) for commit in store.seen} == {(4, "nonce")}
+
+
+async def test_a_lost_reply_is_asked_again_and_its_dup_is_our_own_success():
+    """Unknown answer, then DUP with the same seqs: committed, told once."""
+    store, owner, committer = made(
+        WireError("store_unavailable", "no reply"), lambda c: CommitReply(Answer.DUP, "fsync", stored=((1, b"x"),))
+    )
+    committer.add(outcome(1))
+
+    assert (await heard(owner))[:2] == ("committed", [1])
+    assert store.seen[0].etags == store.seen[1].etags
+    assert owner.told.empty()
+
+
+async def test_a_dup_under_another_seq_is_a_breach():
+    """A worker that numbers a known id again."""
+    _, owner, committer = made(CommitReply(Answer.DUP, "fsync", stored=((7, b"x"),)))
+    committer.add(outcome(1))
+
+    assert (await heard(owner))[0] == "breached"
+
+
+async def test_part_of_a_batch_that_was_applied_is_not_sent_twice():
+    """GAP after a lost reply: what the store has is told, the rest builds on the store's etag."""
+    store, owner, committer = made(CommitReply(Answer.GAP, seq=1, etag="stored"))
+    store.gate.clear()
+    committer.add(outcome(1))
+    committer.add(outcome(2))
+    store.gate.set()
+
+    assert (await heard(owner))[1:3] == ([1], ("stored",))
+    assert (await heard(owner))[1] == [2]
+    assert store.seen[1].base_etag == "stored"
+
+
+async def test_a_store_behind_a_confirmed_commit_is_told():
+    """GAP with less than we know: session_regressed, and nothing more is sent."""
+    store, owner, committer = made(CommitReply(Answer.OK, "fsync"), CommitReply(Answer.GAP, seq=0, etag=""))
+    committer.add(outcome(1))
+    await heard(owner)
+    committer.add(outcome(2))
+
+    assert await heard(owner) == ("regressed", 0)
+    assert len(store.seen) == 2
+
+
+@pytest.mark.parametrize(("answer", "said"), [(Answer.FENCED, "fenced"), (Answer.CONFLICT, "breached")])
+async def test_an_answer_that_ends_the_generation_ends_the_commits(answer, said):
+    """Nothing is sent after it."""
+    store, owner, committer = made(CommitReply(answer))
+    committer.add(outcome(1))
+
+    assert (await heard(owner))[0] == said
+    assert len(store.seen) == 1
+
+
+async def test_missing_chunks_are_sent_again_and_then_called_a_breach():
+    """The store may have swept them; a worker that cannot send them breaks the protocol."""
+    missing = CommitReply(Answer.MISSING, missing=(b"c" * 32,))
+    store, owner, committer = made(missing, missing, missing)
+    committer.add(outcome(1))
+
+    assert (await heard(owner))[0] == "breached"
+    assert len(store.seen) == 3
+
+
+async def test_while_the_store_is_away_nothing_is_called_committed():
+    """It is said to be away, tried again, and committed when it is back."""
+    _, owner, committer = made(*(WireError("store_unavailable", "away") for _ in range(2)))
+    committer.add(outcome(1))
+    await asyncio.sleep(0.02)
+    assert committer.store_is_away and owner.told.empty()
+
+    assert (await heard(owner))[:2] == ("committed", [1])
+    assert not committer.store_is_away
+
+
+async def test_only_chunks_that_are_referred_to_are_sealed_and_sent_once():
+    """A later state refers to what is stored without sending it again."""
+    store, owner, committer = made()
+    one, two = b"1" * 100, b"2" * 100
+    committer.take_chunk(digest(one), one)
+    committer.add(outcome(1, (digest(one),)))
+    await heard(owner)
+    committer.take_chunk(digest(two), two)
+    committer.add(outcome(2, (digest(one), digest(two))))
+    await heard(owner)
+
+    assert [[item for item, _ in commit.chunks] for commit in store.seen] == [[digest(one)], [digest(two)]]
+    assert one not in b"".join(data for commit in store.seen for _, data in commit.chunks)
+
+
+async def test_what_a_worker_may_not_do_is_a_breach():
+    """A chunk that is not what its id says, a reference to nothing, a number out of turn."""
+    _, _, committer = made()
+
+    with pytest.raises(ProtocolBreach, match="content"):
+        committer.take_chunk(b"x" * 32, b"y")
+    with pytest.raises(ProtocolBreach, match="chunks"):
+        committer.add(outcome(1, (b"x" * 32,)))
+    with pytest.raises(ProtocolBreach, match="came after"):
+        committer.add(outcome(2))
+
+
+async def test_an_outcome_that_is_offered_again_is_taken_once():
+    """The agent offers until it hears a confirmation."""
+    store, owner, committer = made()
+    assert committer.add(outcome(1))
+    assert not committer.add(outcome(1))
+    await heard(owner)
+
+    assert not committer.add(outcome(1))
+    assert [len(commit.entries) for commit in store.seen] == [1]
