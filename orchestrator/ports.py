@@ -151,6 +151,9 @@ class Store(Protocol):
     async def end(self, session: str) -> None:
         """Close it: the record says so for a while, all else is deleted. Repeating is fine."""
 
+    async def sweep_chunks(self) -> int:
+        """Delete chunks that were put and never committed, once their grace is over; how many there were."""
+
     def sessions(self) -> AsyncIterator[Record]:
         """All records that are open; no order is promised."""
 

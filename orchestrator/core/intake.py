@@ -6,14 +6,15 @@ Structure is checked by pydantic against the classes of `replwire.messages`; siz
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from orchestrator.core.commits import body_hash
-from replwire.envelopes import Json, canonical, decode_object
+from orchestrator.core.encoding import canonical_bytes
+from replwire.envelopes import Json, decode_object
 from replwire.errors import WireError
 from replwire.messages import REQUESTS, Complete, Eval, Files, Input, Inspect, IsComplete, Open, Payload
 
@@ -53,7 +54,7 @@ class RefusedMessage(Exception):
         self.error = error
 
 
-def read_request(text: str, limits: Mapping[str, int], fresh_id: str) -> Request:
+def read_request(text: str, limits: Mapping[str, int], fresh_id: Callable[[], str]) -> Request:
     """Validate one message. `fresh_id` names a request whose client sent no id. Raises `RefusedMessage`."""
     try:
         message = decode_object(text, depth_max=limits["depth_max"])
@@ -61,7 +62,7 @@ def read_request(text: str, limits: Mapping[str, int], fresh_id: str) -> Request
         raise RefusedMessage(None, error) from None
     id_ = None
     try:
-        id_ = _checked_id(message.get("id", fresh_id), limits["id_chars_max"])
+        id_ = _checked_id(message["id"] if "id" in message else fresh_id(), limits["id_chars_max"])
         return _checked(id_, message, limits)
     except WireError as error:
         raise RefusedMessage(id_, error) from None
@@ -86,7 +87,7 @@ def _checked(id_: str, message: Json, limits: Mapping[str, int]) -> Request:
     raw = message.get("payload", {})
     if not isinstance(raw, dict):
         raise WireError("bad_message", "payload is a JSON object", field="payload")
-    body = canonical(raw).encode("utf-8")
+    body = canonical_bytes(raw)
     payload = _validated(type_, raw, body)
     _check_sizes(payload, limits)
     return Request(id_, type_, payload, body, body_hash(type_, body), session)
@@ -101,7 +102,7 @@ def _validated(type_: str, raw: Json, body: bytes) -> Payload:
     # From JSON, because in strict mode pydantic makes a dataclass from a JSON object but not from a dict.
     renamed = _RENAMED[type_]
     try:
-        return _ADAPTERS[type_].validate_json(canonical(_rename(raw, renamed)) if renamed else body)
+        return _ADAPTERS[type_].validate_json(canonical_bytes(_rename(raw, renamed)) if renamed else body)
     except ValidationError as error:
         raise _explained(error, renamed) from None
 

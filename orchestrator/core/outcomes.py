@@ -9,7 +9,8 @@ from typing import Any, Final
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from orchestrator.core.commits import Checkpointed
-from replwire.envelopes import Json, canonical
+from orchestrator.core.encoding import to_text
+from replwire.envelopes import Json
 from replwire.frames import OUTCOME_HEAD, Frame
 
 _CONFIG: Final = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -171,4 +172,4 @@ def journal_entry(outcome: Outcome, generation: int, at: float) -> bytes:
         "result": outcome.payload,
     }
     # The body is canonical JSON that we dispatched (its hash was checked), so it is put in as it is.
-    return canonical(entry)[:-1].encode("utf-8") + b',"body":' + outcome.body + b"}"
+    return to_text(entry)[:-1].encode("utf-8") + b',"body":' + outcome.body + b"}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from orchestrator.core.encoding import to_text
 from orchestrator.core.session import Record, visible_to
 from orchestrator.engine.requests import ConsumedCallback, Subscriber
 from orchestrator.engine.services import Services
 from replwire.cursors import Cursor
-from replwire.envelopes import Json, encode, envelope
+from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
 from replwire.frames import COUNT, Kind
 
@@ -80,4 +81,4 @@ class CatchUp:
         self._say(subscriber, "gap", {"from": str(first), "to": str(last)})
 
     def _say(self, subscriber: Subscriber, type_: str, payload: Json) -> None:
-        subscriber.deliver(encode(envelope(type_, payload, self._services.clock.now(), session=self._session.id)))
+        subscriber.deliver(to_text(envelope(type_, payload, self._services.clock.now(), session=self._session.id)))

@@ -59,6 +59,7 @@ class Committer:
         self._base_references: frozenset[bytes] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._stuck = 0
+        self._commits_ok = services.metrics.commits.labels(Answer.OK.value)
         self.seq = 0
         self.etag = ""
         self.store_is_away = False
@@ -161,7 +162,7 @@ class Committer:
 
     def _carry_out(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> bool:
         """Whether to go on committing."""
-        self._services.metrics.commits.labels(reply.answer.value).inc()
+        self._count(reply.answer)
         match reply.answer:
             case Answer.OK | Answer.DUP:
                 # A DUP is our own commit whose reply was lost: with another seq it would be somebody's trick.
@@ -179,6 +180,12 @@ class Committer:
                 return False
             case Answer.CONFLICT:
                 return self._breach("an id was committed with another body")
+
+    def _count(self, answer: Answer) -> None:
+        if answer is Answer.OK:
+            self._commits_ok.inc()
+        else:
+            self._services.metrics.commits.labels(answer.value).inc()
 
     def _done(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> None:
         self._stuck = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import Outcome, with_commit
 from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.link import Link, open_link
@@ -20,7 +21,6 @@ from orchestrator.engine.restoring import Restorer
 from orchestrator.engine.services import Services
 from orchestrator.ports import Raised, WorkerFate
 from replwire.cursors import Cursor
-from replwire.envelopes import encode
 from replwire.errors import ERROR_CODES, WireError
 from replwire.frames import Kind
 from replwire.messages import terminal_type
@@ -126,7 +126,7 @@ class Connector:
         }
         try:
             link = await self._dial(worker)
-            welcome = await link.call(Kind.ATTACH, (encode(asked).encode(),))
+            welcome = await link.call(Kind.ATTACH, (to_text(asked).encode(),))
         except (OSError, WireError):
             return False
         checkpoint = await self._services.store.checkpoint(session.id)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import RefusedMessage, Request, read_request
 from orchestrator.core.policy import check_scope, effective_limits
 from orchestrator.core.principal import Principal
@@ -19,7 +20,7 @@ from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
 from orchestrator.engine.sessions import Sessions
 from orchestrator.ports import Channel
-from replwire.envelopes import Json, encode, envelope
+from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
 
 _log = structlog.get_logger("bascule.conversation")
@@ -55,6 +56,9 @@ class Conversation:
         self._handlers = Handlers(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def _fresh_id(self) -> str:
+        return self.services.fresh_id("req")
+
     # --- in -----------------------------------------------------------------------------------------------------
 
     async def run(self, session: str | None) -> None:
@@ -73,7 +77,7 @@ class Conversation:
 
     async def _message(self, text: str) -> None:
         try:
-            request = read_request(text, self.limits, self.services.fresh_id("req"))
+            request = read_request(text, self.limits, self._fresh_id)
         except RefusedMessage as refused:
             await self._refused(refused)
             return
@@ -134,12 +138,12 @@ class Conversation:
 
     def reply(self, request: Request, payload: Json, type_: str = "reply") -> None:
         """The terminal of a request that was served here."""
-        self.deliver(encode(envelope(type_, payload, self.services.clock.now(), id_=request.id)))
+        self.deliver(to_text(envelope(type_, payload, self.services.clock.now(), id_=request.id)))
 
     def _error(self, id_: str | None, error: WireError) -> str:
         incident = self.services.fresh_id("inc")
         _log.info("request refused", request_id=id_, code=error.code, cause=error.message, incident=incident)
-        return encode(envelope("error", error.payload(incident), self.services.clock.now(), id_=id_))
+        return to_text(envelope("error", error.payload(incident), self.services.clock.now(), id_=id_))
 
     def deliver(self, text: str, cost_bytes: int = 0, batch: Consumption | None = None) -> None:
         """See `Subscriber`."""
@@ -167,7 +171,7 @@ class Conversation:
         """This front door ends; the session does not."""
         said = {"retry_after_ms": GOING_AWAY_RETRY_MS}
         if self.told_everything:
-            self.deliver(encode(envelope("going_away", said, self.services.clock.now())))
+            self.deliver(to_text(envelope("going_away", said, self.services.clock.now())))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._flush(), GOING_AWAY_FLUSH_S)
         await self._channel.close(1012, "this front door is going away")

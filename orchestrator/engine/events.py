@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import ProtocolBreach, read_object, text_of
 from replwire.cursors import Cursor
-from replwire.envelopes import Json, encode, envelope
+from replwire.envelopes import Json, envelope
 from replwire.frames import EVENT_HEAD, EventKind, Frame
 
 _STREAMS: Final = {EventKind.STDOUT: "stdout", EventKind.STDERR: "stderr"}
@@ -28,7 +29,7 @@ def event_envelope(frame: Frame, generation: int, now: float) -> tuple[int, str,
         raise ProtocolBreach(f"a malformed event: {error}") from None
     type_, payload = _payload(event, body)
     said = envelope(type_, payload, now, id_=request_id or None, cursor=str(Cursor(generation, number)))
-    return number, encode(said), len(body)
+    return number, to_text(said), len(body)
 
 
 def _payload(event: EventKind, body: bytes) -> tuple[str, Json]:

@@ -15,6 +15,9 @@ from orchestrator.core.outcomes import ProtocolBreach, read_object
 from replwire.errors import ERROR_CODES, WireError
 from replwire.frames import COUNT, Flag, Frame, FrameError, FrameReader, Kind, pack_frame
 
+SOON_S: Final = 0.005
+"""How long a hint may wait for company."""
+
 CALL_TIMEOUT_S: Final = 5.0
 """For the answer to a call that the agent gives at once."""
 
@@ -39,6 +42,8 @@ class Link(asyncio.Protocol):
         self._reader = FrameReader()
         self._calls: dict[int, asyncio.Future[Frame]] = {}
         self._transport: asyncio.Transport | None = None
+        self._later: list[bytes] = []
+        self._flush_timer: asyncio.TimerHandle | None = None
         self._last_ref = 0
         self._window_bytes = window_bytes
         self._unreturned_bytes = 0
@@ -53,8 +58,25 @@ class Link(asyncio.Protocol):
 
     def send(self, kind: Kind, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> None:
         """Write one frame; does nothing on a lost link, whose listener has been told."""
-        if self._transport is not None and not self.lost:
+        if self._later:
+            self._later.append(pack_frame(kind, parts, flags=flags, ref=ref))
+            self._flush()
+        elif self._transport is not None and not self.lost:
             self._transport.write(pack_frame(kind, parts, flags=flags, ref=ref))
+
+    def send_soon(self, kind: Kind, parts: tuple[bytes, ...] = ()) -> None:
+        """Send with the next frame, or alone within `SOON_S`: a hint that is not worth waking the agent for."""
+        self._later.append(pack_frame(kind, parts))
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(SOON_S, self._flush)
+
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        if self._later and self._transport is not None and not self.lost:
+            self._transport.write(b"".join(self._later))
+        self._later.clear()
 
     async def call(
         self,
@@ -137,6 +159,7 @@ class Link(asyncio.Protocol):
     def _end(self, cause: str, *, tell: bool) -> None:
         if self.lost:
             return
+        self._flush()
         self.lost = True
         if self._transport is not None:
             self._transport.abort()

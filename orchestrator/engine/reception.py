@@ -34,6 +34,8 @@ class Reception:
     def __init__(self, services: Services, session: LiveSession) -> None:
         self._services = services
         self._session = session
+        self._succeeded = services.metrics.evals.labels("ok")
+        self._failed = services.metrics.evals.labels("error")
         self.last_words: dict[str, Any] = {}
         """What the agent said of its interpreter's death."""
 
@@ -151,7 +153,7 @@ class Reception:
         if pending is None:
             return
         metrics = self._services.metrics
-        metrics.evals.labels("error" if outcome.payload.get("error") else "ok").inc()
+        (self._failed if outcome.payload.get("error") else self._succeeded).inc()
         metrics.eval_seconds.observe(self._services.clock.monotonic() - pending.accepted_at)
         self._answer(pending, with_commit(outcome.payload, seq=outcome.seq, state=state, durable=durable, etag=etag))
 

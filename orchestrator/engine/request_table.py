@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from orchestrator.core.commits import stamp
+from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import Request
 from orchestrator.engine.link import request_flags
 from orchestrator.engine.requests import Pending, Subscriber
 from orchestrator.engine.services import Services
-from replwire.envelopes import Json, encode, envelope
+from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
 from replwire.frames import NONE, SEQ, Kind
 from replwire.messages import Eval
@@ -164,7 +165,7 @@ class RequestTable:
             return
         self._by_ref.pop(pending.ref, None)
         pending.disarm()
-        text = encode(envelope(type_, payload, self._services.clock.now(), id_=pending.request.id))
+        text = to_text(envelope(type_, payload, self._services.clock.now(), id_=pending.request.id))
         for waiter in pending.waiters:
             waiter.deliver(text)
 

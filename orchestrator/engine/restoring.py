@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.core.encoding import to_text
 from orchestrator.core.seal import SealError
 from orchestrator.core.session import Checkpoint, Record, WorkerAddress
 from orchestrator.engine.link import Link, open_link
 from orchestrator.engine.services import Services
 from orchestrator.ports import Raised
-from replwire.envelopes import encode
 from replwire.errors import WireError
 from replwire.frames import Kind
 
@@ -81,7 +81,7 @@ class Restorer:
     async def _hand_over(
         self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link
     ) -> dict[str, Any]:
-        manifest, chunks = await self._opened(session, checkpoint) if checkpoint else (b"", {})
+        manifest, chunks = await self._opened(session, raised, checkpoint) if checkpoint else (b"", {})
         ids = await self._services.store.known_ids(session.id) if record.seq else ()
         claim = {
             "session": session.id,
@@ -95,27 +95,34 @@ class Restorer:
         }
         if manifest:
             session.tell("status", {"status": "restoring"})
-        parts = (encode(claim).encode("utf-8"), manifest)
+        parts = (to_text(claim).encode("utf-8"), manifest)
         return await link.call(Kind.CLAIM, parts, chunks=chunks.items(), timeout_s=RESTORE_TIMEOUT_S)
 
-    async def _opened(self, session: LiveSession, checkpoint: Checkpoint) -> tuple[bytes, dict[bytes, bytes]]:
+    async def _opened(
+        self, session: LiveSession, raised: Raised, checkpoint: Checkpoint
+    ) -> tuple[bytes, dict[bytes, bytes]]:
         """The checkpoint as the worker made it: unsealed, every chunk there."""
         vault, tenant = self._services.vault, session.policy.tenant
         try:
             manifest = vault.open_manifest(
                 tenant, session.id, checkpoint.generation, checkpoint.seq, checkpoint.manifest
             )
-            sealed = await self._sealed_chunks(session.id, checkpoint.references)
+            sealed = await self._sealed_chunks(session.id, raised.generation, checkpoint.references)
             return manifest, {item: vault.open_chunk(tenant, item, data) for item, data in sealed.items()}
         except SealError:
             raise WireError("restore_failed", "the checkpoint is not as it was sealed", cause="integrity") from None
 
-    async def _sealed_chunks(self, session_id: str, references: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    async def _sealed_chunks(
+        self, session_id: str, generation: int, references: tuple[bytes, ...]
+    ) -> dict[bytes, bytes]:
         groups = [references[start : start + CHUNKS_AT_ONCE] for start in range(0, len(references), CHUNKS_AT_ONCE)]
         found: dict[bytes, bytes] = {}
         for part in await asyncio.gather(*(self._services.store.chunks(session_id, group) for group in groups)):
             found |= part
         if len(found) != len(set(references)):
+            record = await self._services.store.read(session_id)
+            if record is not None and record.generation != generation:
+                raise WireError("busy", "another front door replaced the worker", retry_after_ms=200)
             raise WireError("restore_failed", "the store lacks a part of the checkpoint", cause="missing")
         return found
 

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Final
 
 from orchestrator.core.commits import link_key
+from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import Request
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.session import Record, WorkerAddress
@@ -24,7 +25,7 @@ from orchestrator.engine.request_table import RequestTable
 from orchestrator.engine.requests import Subscriber
 from orchestrator.engine.services import Services
 from replwire.cursors import Cursor
-from replwire.envelopes import Json, encode, envelope
+from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
 from replwire.frames import SEQ, Frame, Kind
 
@@ -113,7 +114,7 @@ class LiveSession:
                 self._reception.finished(outcome, "committed", durable, etag)
         if self.link is not None:
             final = outcomes[-1]
-            self.link.send(Kind.CONFIRM, (SEQ.pack(final.seq), final.request_id.encode()))
+            self.link.send_soon(Kind.CONFIRM, (SEQ.pack(final.seq), final.request_id.encode()))
 
     def fenced(self) -> None:
         """See `CommitOwner`."""
@@ -210,7 +211,7 @@ class LiveSession:
         listeners = [subscriber for subscriber in self.subscribers if subscriber.told_everything]
         if listeners:
             said = str(cursor) if cursor else None
-            text = encode(envelope(type_, payload, self.services.clock.now(), session=self.id, cursor=said))
+            text = to_text(envelope(type_, payload, self.services.clock.now(), session=self.id, cursor=said))
             for subscriber in listeners:
                 subscriber.deliver(text)
 

@@ -16,7 +16,7 @@ from replwire.frames import Kind
 _log = structlog.get_logger("bascule.sweeper")
 
 ROUNDS_BETWEEN_STORE_SWEEPS: Final = 6
-"""Sessions that are in nobody's hand are looked at less often."""
+"""Sessions that are in nobody's hand, and chunks that nobody committed, are looked at less often."""
 
 
 class Sweeper:
@@ -74,6 +74,7 @@ class Sweeper:
         self._sessions.fill_pools()
         if rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0:
             await self._end_expired()
+            await self._services.store.sweep_chunks()
 
     async def _look_at(self, session: LiveSession) -> None:
         unused_s = self._services.clock.monotonic() - session.last_used

@@ -21,6 +21,11 @@ GOOD: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def fresh() -> str:
+    """The id of a request that came without one."""
+    return "fresh"
+
+
 def read(type_: str, payload: Any = None, **more: Any) -> Request:
     """A message of the type, as text, through the intake."""
     message = {
@@ -30,7 +35,7 @@ def read(type_: str, payload: Any = None, **more: Any) -> Request:
         "timestamp": 1,
         **more,
     }
-    return read_request(json.dumps(message), LIMITS, "fresh")
+    return read_request(json.dumps(message), LIMITS, fresh)
 
 
 def refused(type_: str, payload: Any = None, **more: Any) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def test_an_id_that_cannot_be_used_is_refused(id_):
 
 def test_a_message_without_id_gets_one():
     """So that its answer can be told apart."""
-    assert read_request('{"type": "ping"}', LIMITS, "fresh").id == "fresh"
+    assert read_request('{"type": "ping"}', LIMITS, fresh).id == "fresh"
 
 
 @pytest.mark.parametrize(
@@ -134,8 +139,8 @@ def test_the_wire_name_of_a_keyword_is_mapped():
 
 def test_the_same_body_has_the_same_hash_whatever_its_order():
     """Type and payload count, key order, timestamp and id do not."""
-    one = read_request('{"id":"a","type":"eval","payload":{"code":"1","stream":true},"timestamp":1}', LIMITS, "f")
-    two = read_request('{"timestamp":9.5,"payload":{"stream":true,"code":"1"},"type":"eval","id":"b"}', LIMITS, "f")
+    one = read_request('{"id":"a","type":"eval","payload":{"code":"1","stream":true},"timestamp":1}', LIMITS, fresh)
+    two = read_request('{"timestamp":9.5,"payload":{"stream":true,"code":"1"},"type":"eval","id":"b"}', LIMITS, fresh)
     other = read("eval", {"code": "1"})
 
     assert one.hash == two.hash != other.hash
@@ -151,7 +156,7 @@ def test_any_payload_is_read_or_refused(payload, type_):
     """No payload gets another exception out of the intake (catalogue C27)."""
     text = json.dumps({"id": "a", "type": type_, "payload": payload, "timestamp": 1})
     try:
-        request = read_request(text, LIMITS, "f")
+        request = read_request(text, LIMITS, fresh)
     except RefusedMessage as refusal:
         assert refusal.error.code in ("bad_message", "unknown_type", "too_large")
         return

@@ -1,0 +1,31 @@
+"""What a store keeps, how long and how much of it; the same for every adapter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from replwire.limits import LIMITS
+
+INLINE_BYTES_MAX: Final = 512 * 1024
+"""Chunks of one commit that travel with it; more go ahead of it, so that other sessions' commits do not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """Counts and seconds by the store's clock."""
+
+    ids_kept: int = LIMITS["ids_kept_max"].default
+    """Request ids that a session remembers at least."""
+    ids_kept_s: float = 24 * 3600.0
+    """How long an id is remembered at least, as long as it is among the last `journal_kept`."""
+    journal_kept: int = 100_000
+    """Journal entries (and so ids) that a session keeps at most."""
+    generations_kept: int = 256
+    """Generations of which the last seq and event are remembered; an older cursor counts as rolled back."""
+    chunk_grace_s: float = 600.0
+    """How long a chunk that no state refers to is kept."""
+    tombstone_s: float = 24 * 3600.0
+    """How long the record of a closed session says so."""
+    index_grace_s: float = 3600.0
+    """How long an entry of the index may be without a record (a session that is being created)."""

@@ -1,0 +1,23 @@
+#!lua
+-- Compare-and-set: generation + 1, a nonce, an owner and a deadline; the worker of before is no longer the session's.
+-- KEYS: 1 record
+-- ARGV: 1 generation that was seen, 2 owner, 3 milliseconds until the deadline, 4 nonce
+-- Answers: the new generation; nil when another one is current, or another owner's replacement is under way, or the session is
+-- not open. Asked again with the same nonce: the same answer.
+local record = redis.call('HMGET', KEYS[1], 'status', 'generation', 'nonce', 'owner', 'deadline_ms')
+if record[1] ~= 'open' then
+  return false
+end
+if record[3] == ARGV[4] then
+  return tonumber(record[2])
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local free = record[4] == '' or record[4] == ARGV[2] or tonumber(record[5]) <= now
+if record[2] ~= ARGV[1] or not free then
+  return false
+end
+local generation = tonumber(record[2]) + 1
+redis.call('HSET', KEYS[1], 'generation', generation, 'nonce', ARGV[4], 'owner', ARGV[2],
+  'deadline_ms', now + tonumber(ARGV[3]), 'seen_ms', now, 'worker', '')
+return generation

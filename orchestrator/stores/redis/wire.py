@@ -1,0 +1,111 @@
+"""How commands go to the server: packing, scripts by their hash, one exchange on one connection."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, Final, NamedTuple, cast
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, ResponseError
+
+Argument = bytes | str | int
+Command = tuple[Argument, ...]
+
+PROTOCOL: Final = 2
+"""Of RESP: nothing of version 3 is used, and there are proxies that refuse its greeting."""
+
+CALL_DEADLINE_S: Final = 2.0
+"""For one exchange with the server, connecting included."""
+
+CONNECTIONS_MAX: Final = 8
+"""For all calls but commits, which have one of their own."""
+
+
+class Script(NamedTuple):
+    """A `.lua` file beside this module."""
+
+    source: bytes
+    sha: bytes
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of that name."""
+    source = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+    # The server names scripts by SHA-1; it is no protection.
+    return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode("ascii"))
+
+
+def run(name: str, keys: Sequence[bytes], arguments: Iterable[Argument] = ()) -> Command:
+    """The command that runs a script."""
+    return (b"EVALSHA", script(name).sha, len(keys), *keys, *arguments)
+
+
+def loads(*names: str) -> list[Command]:
+    """The commands that make scripts known to the server."""
+    return [(b"SCRIPT", b"LOAD", script(name).source) for name in names]
+
+
+def _pack_plain(command: Command) -> bytes:
+    parts = [b"*%d\r\n" % len(command)]
+    for argument in command:
+        data = argument if isinstance(argument, bytes) else str(argument).encode("utf-8")
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def _packer() -> Callable[[Command], bytes]:
+    try:
+        from hiredis import pack_command
+    except ImportError:
+        return _pack_plain
+    return cast("Callable[[Command], bytes]", pack_command)
+
+
+pack: Final = _packer()
+"""A command as the bytes that go to the server."""
+
+
+def connections(url: str, password: str | None = None) -> BlockingConnectionPool:
+    """Connections to `redis://`, `rediss://` or `unix://`, without any retry of the library's own.
+
+    The library never times a single read out: each exchange has one deadline, set by who makes it.
+    """
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS_MAX,
+        timeout=CALL_DEADLINE_S,
+        protocol=PROTOCOL,
+        socket_timeout=None,
+        socket_connect_timeout=CALL_DEADLINE_S,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+        health_check_interval=0,
+        driver_info=None,
+        **({} if password is None else {"password": password}),
+    )
+
+
+async def exchange(connection: AbstractConnection, packed: Sequence[bytes], replies: int) -> list[Any]:
+    """Send commands and read so many replies. An error that the server answers stands in the list as an exception."""
+    await connection.send_packed_command(packed, check_health=False)
+    read = connection.read_response
+    found: list[Any] = []
+    for _ in range(replies):
+        try:
+            found.append(await read(disable_decoding=True, timeout=math.inf))
+        except ResponseError as error:
+            found.append(error)
+    return found
+
+
+def lacks_script(replies: Iterable[Any]) -> bool:
+    """Whether the server said that it does not know a script."""
+    return any(isinstance(reply, NoScriptError) for reply in replies)

@@ -1,0 +1,169 @@
+"""A real server that is full, may not write, lets nobody in, or holds junk."""
+
+import time
+
+import pytest
+
+from orchestrator.core.commits import Answer
+from orchestrator.stores.keys import index_key_of, session_keys
+from orchestrator.stores.limits import StoreLimits
+from replwire.errors import WireError
+from support.certificates import free_port, make_authority
+from support.commits import POLICY, Writer, chunk, claim, fresh_session, opened
+from support.stores import away, connected
+
+pytestmark = pytest.mark.redis
+
+
+async def test_a_full_server_refuses_before_the_first_effect(server):
+    """`full`, with nothing written; reads go on, and closing a session makes room."""
+    async with connected(server.url) as store:
+        writer, other = await opened(store), await opened(store)
+        await writer.commit()
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        commit = writer.next_commit(chunks=[chunk(b"state")])
+        with away("full"):
+            await store.commit(commit)
+        large = other.next_commit(chunks=[chunk(b"%d" % number * 200_000) for number in range(4)])
+        with away("full"):
+            await store.commit(large)
+        with away("full"):
+            await store.create(fresh_session(), POLICY)
+        assert (await store.read(writer.session)).seq == 1
+        assert await store.outcome(writer.session, "request-1") is not None
+        await store.end(other.session)
+        assert (await store.read(other.session)).status.value == "closed"
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        assert (await store.commit(commit)).answer is Answer.OK
+
+
+async def test_a_server_that_may_not_write_says_why(make_server):
+    """A replica, and a primary that lacks its replicas."""
+    server = make_server()
+    async with connected(server.url) as store:
+        writer = await opened(store)
+        server.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        with away("noreplicas"):
+            await writer.commit()
+        server.command("CONFIG", "SET", "min-replicas-to-write", "0")
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        with away("readonly"):
+            await writer.commit()
+
+
+async def test_users_and_passwords(make_server):
+    """A wrong password is `refused`; a user that may run scripts by name and nothing dangerous is enough."""
+    server = make_server()
+    server.command("ACL", "SETUSER", "front", "on", ">secret", "~bascule:*", "+@all", "-@dangerous", "+info", "-eval")
+    server.command("ACL", "SETUSER", "default", "off")
+    async with connected(f"unix://front:wrong@{server.socket}") as store:
+        with away("refused"):
+            await store.facts()
+        with away("refused"):
+            await store.commit((Writer(store, fresh_session(), 1, "n")).next_commit())
+    async with connected(f"unix://front@{server.socket}", password="secret") as store:
+        facts = await store.facts()
+        # CONFIG GET is dangerous: without it nothing is assumed.
+        assert facts.durable == "memory"
+        writer = await opened(store)
+        assert (await writer.commit(chunks=[chunk(b"state")])).durable == "memory"
+        assert [record.session async for record in store.sessions()] == [writer.session]
+        await store.touch([writer.session])
+        await store.sweep_chunks()
+        await store.end(writer.session)
+
+
+async def test_tls_is_checked(make_server, tmp_path):
+    """`rediss://` works with the right authority, and connects neither to an unknown one nor by another name."""
+    authority = make_authority(tmp_path)
+    port, certificate = str(free_port()), str(authority.certificate)
+    make_server(
+        tls_port=port,
+        tls_cert_file=certificate,
+        tls_key_file=str(authority.key),
+        tls_ca_cert_file=certificate,
+        tls_auth_clients="no",
+    )
+    url = f"rediss://localhost:{port}"
+    async with connected(f"{url}?ssl_ca_certs={certificate}") as store:
+        assert (await (await opened(store)).commit()).answer is Answer.OK
+    other = f"{url}?ssl_ca_certs={certificate}".replace("localhost", "127.0.0.1")
+    for refused in (url, other):
+        async with connected(refused) as store:
+            with away("tls"):
+                await store.facts()
+            with away("tls"):
+                await store.commit(Writer(store, fresh_session(), 1, "n").next_commit())
+
+
+async def test_nonsense_is_told_as_damage(server):
+    """Not as absent, and not as a store that is away; the other sessions are listed."""
+    async with connected(server.url) as store:
+        writer, healthy = await opened(store), await opened(store)
+        await writer.commit(chunks=[chunk(b"state")])
+        keys = session_keys(writer.session)
+        server.command("HDEL", keys.journal, "1")
+        await _damaged(store.outcome(writer.session, "request-1"))
+        await _damaged(store.commit(Writer(store, writer.session, 1, writer.nonce).next_commit()))
+        server.command("HSET", keys.state, "references", "short")
+        await _damaged(store.checkpoint(writer.session))
+        server.command("SET", keys.ids, "no table")
+        await _damaged(store.known_ids(writer.session))
+        server.command("HSET", keys.record, "seq", "many")
+        await _damaged(store.read(writer.session))
+        assert [record.session async for record in store.sessions()] == [healthy.session]
+
+
+async def _damaged(call) -> None:
+    with pytest.raises(WireError) as raised:
+        await call
+    assert (raised.value.code, raised.value.details["cause"]) == ("internal", "damaged")
+
+
+async def test_the_index_is_repaired(server):
+    """An entry without a record goes after its grace, one of a closed session at once; a touch puts one back."""
+    async with connected(server.url, limits=StoreLimits(index_grace_s=600)) as store:
+        writer, closed = await opened(store), await opened(store)
+        young, old = fresh_session(), fresh_session()
+        await store.end(closed.session)
+        server.command("ZADD", index_key_of(closed.session), "1", closed.session)
+        server.command("ZADD", index_key_of(old), "1", old)
+        server.command("ZADD", index_key_of(young), str(int(time.time() * 1000)), young)
+        server.command("ZADD", index_key_of(writer.session), "1", b"\xff no session id")
+        server.command("ZREM", index_key_of(writer.session), writer.session)
+        assert [record.session async for record in store.sessions()] == []
+        left = {name: server.command("ZSCORE", index_key_of(name), name) for name in (closed.session, old, young)}
+        assert [name for name, reply in left.items() if reply not in (b"$-1\r\n", b"_\r\n")] == [young]
+        await store.touch([writer.session])
+        assert [record.session async for record in store.sessions()] == [writer.session]
+
+
+async def test_a_lineage_leaves_nothing_behind(server):
+    """After the last session's end only its record is there, and that has a time to go."""
+    async with connected(server.url) as store:
+        writer = await opened(store)
+        sibling = await opened(store, writer.session)
+        for each in (writer, sibling):
+            await each.commit(chunks=[chunk(b"shared"), chunk(each.session.encode())])
+            await each.commit(chunks=[chunk(b"%d" % number * 200_000) for number in range(4)])
+        late = writer.next_commit(chunks=[chunk(b"late %d" % number * 200_000) for number in range(4)])
+        await store.end(writer.session)
+        await store.end(sibling.session)
+        assert (await store.commit(late)).answer is Answer.FENCED
+        keys = server.command("KEYS", "*")
+        assert keys.count(b"bascule:") == 2
+        assert keys.count(b":record") == 2
+        assert int(server.command("PTTL", session_keys(writer.session).record)[1:]) > 0
+
+
+async def test_every_key_is_one_of_the_table(server):
+    """What is written is what `keys.py` says, with its types; no script makes up a key."""
+    async with connected(server.url) as store:
+        writer = await opened(store)
+        await writer.commit(chunks=[chunk(b"%d" % number * 200_000) for number in range(4)])
+        absent = chunk(b"absent")[0]
+        await writer.commit(chunks=[chunk(b"x%d" % number * 200_000) for number in range(4)], references=[absent])
+        await claim(store, writer.session, writer.generation)
+        named = {*session_keys(writer.session), index_key_of(writer.session)}
+        listed = {line for line in server.command("KEYS", "*").split(b"\r\n") if line.startswith(b"bascule:")}
+        assert listed == named

@@ -1,0 +1,52 @@
+"""Packing, and the scripts that lie beside the code."""
+
+import hashlib
+import re
+from importlib import resources
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.stores.redis import wire
+from orchestrator.stores.redis.wire import PROTOCOL, connections, run, script
+
+FILES = [path.name for path in resources.files("orchestrator.stores.redis").iterdir()]
+SCRIPTS = sorted(name.removesuffix(".lua") for name in FILES if name.endswith(".lua"))
+ARGUMENTS = st.one_of(st.binary(max_size=50), st.text(max_size=20), st.integers(-(2**40), 2**40))
+
+
+@given(st.lists(ARGUMENTS, min_size=1, max_size=6))
+def test_the_plain_packer_writes_what_the_fast_one_writes(arguments):
+    """With hiredis or without, the server reads the same."""
+    command = tuple(arguments)
+    assert wire._pack_plain(command) == wire.pack(command)
+
+
+def test_a_script_is_called_by_its_hash():
+    """As the server names it."""
+    source = resources.files("orchestrator.stores.redis").joinpath("commit.lua").read_bytes()
+    sha = hashlib.sha1(source).hexdigest().encode()
+    assert run("commit", (b"k",), (b"a", 1)) == (b"EVALSHA", sha, 1, b"k", b"a", 1)
+
+
+def test_every_script_says_what_it_takes_and_answers():
+    """Each has a header for keys and answers, and one for arguments if it has any; no key is made up inside."""
+    assert {"commit", "create", "raise", "publish", "end", "touch", "condemn"} <= set(SCRIPTS)
+    for name in SCRIPTS:
+        source = script(name).source.decode()
+        assert source.startswith("#!lua")
+        assert "-- KEYS: 1 " in source
+        assert "-- Answers" in source
+        assert ("ARGV[" in source) == ("-- ARGV: " in source), name
+        for called in re.findall(r"redis\.call\('\w+', *([^,)]+)", source):
+            assert called.startswith("KEYS["), (name, called)
+
+
+def test_the_library_repeats_nothing_and_times_nothing_out():
+    """Deadlines are ours, one for an exchange; an answer that was lost is asked for by us."""
+    pool = connections("redis://user@redis.example:6380/3", "secret")
+    settings = pool.connection_kwargs
+    assert settings["retry"].get_retries() == 0
+    assert settings["socket_timeout"] is None
+    assert (settings["protocol"], settings["driver_info"]) == (PROTOCOL, None)
+    assert (settings["username"], settings["password"], settings["db"]) == ("user", "secret", 3)

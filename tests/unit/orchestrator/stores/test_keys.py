@@ -1,0 +1,49 @@
+"""Key names: one table, one hash tag per lineage, nothing of a client's in them."""
+
+import re
+
+import pytest
+
+from orchestrator.core.ids import lineage_of
+from orchestrator.stores.keys import INDEX_SHARDS, KEYS, index_key, index_key_of, session_keys
+from support.commits import fresh_session
+
+
+def test_the_table_names_every_key_that_is_made():
+    """What the functions make is a row of the table, and every row is made by one."""
+    session = fresh_session()
+    made = [*session_keys(session), index_key_of(session)]
+    patterns = [
+        re.escape(row.name)
+        .replace("lineage", lineage_of(session))
+        .replace("<session>", session)
+        .replace("<shard>", "[0-9]+")
+        for row in KEYS
+    ]
+    for pattern in patterns:
+        assert sum(re.fullmatch(pattern, key.decode()) is not None for key in made) == 1
+    assert len(made) == len(patterns)
+
+
+def test_keys_of_a_lineage_share_their_hash_tag():
+    """One script may touch them all; another lineage's are elsewhere."""
+    session = fresh_session()
+    sibling, stranger = fresh_session(session), fresh_session()
+    tags = {tag for key in (*session_keys(session), *session_keys(sibling)) for tag in re.findall(rb"\{(.*?)\}", key)}
+    assert tags == {lineage_of(session).encode()}
+    assert not set(session_keys(session)) & set(session_keys(stranger))
+    assert set(session_keys(session)[5:]) == set(session_keys(sibling)[5:])
+
+
+@pytest.mark.parametrize("text", ["", "ses_", "ses_*_*", f"ses_{'a' * 16}", "ses_{a}_b", f"SES_{'a' * 16}_{'a' * 16}"])
+def test_what_is_no_session_id_makes_no_key(text):
+    """Not even one that would do no harm."""
+    with pytest.raises(ValueError, match="not a session id"):
+        session_keys(text)
+
+
+def test_the_index_is_spread_and_stable():
+    """A session is looked for where it was put, and all parts are used."""
+    assert index_key_of("ses_aaaaaaaaaaaaaaaa_aaaaaaaaaaaaaaaa") == b"bascule:index:{13}"
+    used = {index_key_of(fresh_session()) for _ in range(1000)}
+    assert used == {index_key(shard) for shard in range(INDEX_SHARDS)}
