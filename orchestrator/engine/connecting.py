@@ -223,6 +223,9 @@ class Connector:
             return
         await self._services.store.publish(session.id, raised, None)
         session.no_worker()
+        if session.requests:
+            # One came while the store was told that there is no worker.
+            session.connect()
 
     async def _park(self) -> None:
         session = self._session

@@ -1,0 +1,236 @@
+"""Builds a server from its settings, runs it until it is told to end, and ends it in order.
+
+The only file that knows every part. Adapters are imported when they are chosen, so that what is not used need not be
+installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import os
+import resource
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from orchestrator.auth.api_keys import ApiKeys, KeysFileError
+from orchestrator.auth.chain import Chain
+from orchestrator.auth.dev_token import DevToken
+from orchestrator.engine.engine import Engine
+from orchestrator.ports import Authenticator, Runtime, Store
+from orchestrator.settings import Settings, SettingsError, check_for_serving
+from orchestrator.stores.embedded import EmbeddedError, EmbeddedRedis, start_embedded
+from orchestrator.telemetry.metrics import Metrics
+from orchestrator.transports.http_server import HttpServer
+from orchestrator.transports.listening import ListenError
+
+LOCK: Final = "server.lock"
+SERVER_NAME_BYTES: Final = 4
+
+_log = structlog.get_logger("bascule.app")
+
+
+class StartError(Exception):
+    """The server can't start; the message says why and what helps."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class _StoreParts:
+    store: Store
+    private: EmbeddedRedis | None
+    """The Redis that is ours to end."""
+
+
+def run(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` hears when clients can connect. `StartError`, `SettingsError`."""
+    check_for_serving(settings)
+    _raise_open_files()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, announce))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _raise_open_files() -> None:
+    """A connection and a worker's link are a file each: take all that this process may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    ended = _signals()
+    async with contextlib.AsyncExitStack() as parts:
+        if settings.embedded:
+            parts.enter_context(_only_server(settings.state_folder))
+        door = await _build(settings, parts)
+        announce(f"ready {door.url}")
+        _log.info("server started", url=door.url, metrics_port=door.metrics_port)
+        gc.collect()
+        gc.freeze()
+        await ended.wait()
+        _log.info("server stopping")
+    _log.info("server stopped")
+
+
+async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpServer:
+    """Every part, each to be ended by `parts` in the reverse order."""
+    metrics = Metrics(version())
+    authenticator = build_authenticator(settings)
+    config = settings.engine_config()
+    found = await _build_store(settings, metrics)
+    if found.private is not None:
+        parts.push_async_callback(found.private.stop_even_if_found)
+    runtime = build_runtime(settings)
+    name, clock = _server_name(), SystemClock()
+    engine = Engine(runtime=runtime, store=found.store, clock=clock, config=config, metrics=metrics, server_name=name)
+    parts.push_async_callback(engine.close)
+    door = HttpServer(engine, authenticator, settings.http_config(), metrics)
+    parts.push_async_callback(door.stop)
+    try:
+        door.claim_ports()
+    except ListenError as error:
+        raise StartError(str(error)) from None
+    _say_what_this_is(settings)
+    await engine.start()
+    parts.push_async_callback(_drain(door, engine, settings.drain_timeout_s))
+    await door.start()
+    return door
+
+
+def _drain(door: HttpServer, engine: Engine, timeout_s: float) -> Callable[[], Awaitable[None]]:
+    async def drain() -> None:
+        door.refuse_new()
+        await engine.drain(timeout_s)
+
+    return drain
+
+
+def _say_what_this_is(settings: Settings) -> None:
+    if settings.embedded:
+        meaning = "for laptops, tests and demos: one machine, one server"
+        _log.warning("embedded started", meaning=meaning, folder=settings.state_folder)
+
+
+def version() -> str:
+    """Of the installed distribution."""
+    try:
+        return metadata.version("bascule")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _server_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(SERVER_NAME_BYTES)}"
+
+
+def _signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if ended.is_set():
+            os._exit(1)
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    return ended
+
+
+@contextlib.contextmanager
+def _only_server(state_folder: Path) -> Iterator[None]:
+    """One server for one state folder: two would end each other's workers."""
+    try:
+        state_folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        handle = os.open(state_folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"{state_folder} can't be used: {error.strerror}; choose another with --state-dir") from None
+    try:
+        _lock(handle, state_folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, state_folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        words = f"another server uses {state_folder}: end it, or choose another folder with --state-dir"
+        raise StartError(words) from None
+
+
+def build_authenticator(settings: Settings) -> Authenticator:
+    """All ways to prove who one is that are set up; raises `SettingsError`."""
+    found: list[Authenticator] = []
+    try:
+        if settings.auth.dev_token is not None:
+            found.append(DevToken(settings.auth.dev_token.get_secret_value()))
+        if settings.auth.keys_file is not None:
+            found.append(ApiKeys(settings.auth.keys_file))
+    except (KeysFileError, ValueError) as error:
+        raise SettingsError(f"auth: {error}") from None
+    return Chain(found)
+
+
+async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
+    private, url = None, settings.redis.url
+    if url is not None:
+        address = url.get_secret_value()
+    else:
+        try:
+            private = await start_embedded(settings.state_folder / "redis")
+        except EmbeddedError as error:
+            raise StartError(str(error)) from None
+        address = private.url
+    return _StoreParts(_store_at(address, settings, metrics), private)
+
+
+def _store_at(address: str, settings: Settings, metrics: Metrics) -> Store:
+    from orchestrator.stores.redis import RedisStore
+
+    password = settings.redis.password
+    try:
+        return RedisStore(
+            address,
+            password=password.get_secret_value() if password else None,
+            on_batch=metrics.commit_batch.observe,
+        )
+    except ValueError as error:
+        raise SettingsError(f"redis.url: {error}") from None
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """The runtime that is set; raises `StartError` when this machine lacks what it needs."""
+    raise StartError("no runtime")

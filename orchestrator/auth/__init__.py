@@ -1,0 +1,1 @@
+"""Who is speaking: what a client shows becomes a Principal."""

@@ -1,0 +1,295 @@
+"""Settings, parsed once into frozen values and handed down in narrow pieces.
+
+Order: flags, then environment (`BASCULE_SECTION__NAME`, for secrets also `BASCULE_SECTION__NAME_FILE`), then the TOML
+file, then the defaults. What a section may hold is what the value made from it holds (`HttpConfig`, `EngineConfig`, …),
+so that no setting is written down twice. A name that is no setting is an error that says which one was meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import MISSING, Field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
+from pydantic import Field as Setting
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as SourceError
+
+from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
+from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.engine.configuration import EngineConfig
+from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
+from replwire.limits import LIMITS, default_limits
+
+PREFIX: Final = "BASCULE_"
+NESTING: Final = "__"
+FILE_SUFFIX: Final = "_file"
+SYSTEM_FILE: Final = Path("/etc/bascule/config.toml")
+SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal")
+"""Settings that may be given as a file's content, by the same name and `_FILE`."""
+
+_STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SettingsError(Exception):
+    """Settings that can't be used: each line names one and says what to do."""
+
+
+def _section(kind: type, *left_out: str) -> type[BaseModel]:
+    """A section that holds the fields of a frozen dataclass, with its defaults."""
+    hints = get_type_hints(kind)
+    taken: dict[str, Any] = {
+        item.name: (_counted(hints[item.name]), _default(item)) for item in fields(kind) if item.name not in left_out
+    }
+    return create_model(f"{kind.__name__}Section", __config__=_STRICT, **taken)
+
+
+def _counted(hint: Any) -> Any:
+    """Times, sizes and counts are never negative."""
+    return Annotated[hint, Setting(ge=0)] if hint in (int, float, int | None) else hint
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
+
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel as Channel
+    from pydantic import BaseModel as Engine
+    from pydantic import BaseModel as Sandbox
+    from pydantic import BaseModel as Server
+else:
+    Server = _section(HttpConfig, "channel")
+    Channel = _section(ChannelConfig, "envelope_bytes_max")
+    Engine = _section(EngineConfig, "limits", "sandbox", "stamp_key", "seal_key")
+    Sandbox = _section(SandboxSpec, "worker", "labels")
+
+
+class Auth(BaseModel):
+    """Who may connect."""
+
+    model_config = _STRICT
+    dev_token: SecretStr | None = None
+    keys_file: Path | None = None
+
+
+class Docker(BaseModel):
+    """The runtime `docker`."""
+
+    model_config = _STRICT
+    host: str | None = None
+    runtime: str | None = None
+    """The engine's own runtime for workers; `runsc` is gVisor."""
+
+
+class Bubblewrap(BaseModel):
+    """The runtime `bubblewrap`."""
+
+    model_config = _STRICT
+    python: Path | None = None
+
+
+class Redis(BaseModel):
+    """The store."""
+
+    model_config = _STRICT
+    url: SecretStr | None = None
+    password: SecretStr | None = None
+
+
+class Keys(BaseModel):
+    """Keys that all front doors share."""
+
+    model_config = _STRICT
+    stamp: SecretStr | None = None
+    seal: SecretStr | None = None
+
+
+class Log(BaseModel):
+    """What is written to stderr."""
+
+    model_config = _STRICT
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings. Build one with `load`; the parts of the server get only what the methods below make."""
+
+    model_config = {
+        "frozen": True, "extra": "forbid", "hide_input_in_errors": True,
+        "env_prefix": PREFIX, "env_nested_delimiter": NESTING,
+    }  # fmt: skip
+
+    embedded: bool = False
+    runtime: Literal["docker", "bubblewrap"] | None = None
+    state_dir: Path | None = None
+    drain_timeout_s: Annotated[float, Setting(ge=0)] = 20.0
+    """How long running evals may take to end when the server does."""
+    server: Server = Server()
+    channel: Channel = Channel()
+    engine: Engine = Engine()
+    sandbox: Sandbox = Sandbox()
+    auth: Auth = Auth()
+    docker: Docker = Docker()
+    bubblewrap: Bubblewrap = Bubblewrap()
+    redis: Redis = Redis()
+    keys: Keys = Keys()
+    limits: dict[str, Annotated[int, Setting(ge=0)]] = {}
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, environment, file."""
+        file = _toml_file.get()
+        toml = (TomlConfigSettingsSource(settings_cls, toml_file=file),) if file is not None else ()
+        return init_settings, _Environment(settings_cls), *toml
+
+    # --- what the parts of the server are given -------------------------------------------------------------------
+
+    @property
+    def state_folder(self) -> Path:
+        """Where what outlives the process is kept."""
+        return (self.state_dir or default_state_folder()).absolute()
+
+    def all_limits(self) -> dict[str, int]:
+        """The limits of the wire in force."""
+        return default_limits() | self.limits
+
+    def http_config(self) -> HttpConfig:
+        """For the HTTP transport."""
+        envelope_bytes_max = self.all_limits()["envelope_bytes_max"]
+        channel = ChannelConfig(**self.channel.model_dump(), envelope_bytes_max=envelope_bytes_max)
+        return HttpConfig(**self.server.model_dump(), channel=channel)
+
+    def engine_config(self) -> EngineConfig:
+        """For the engine; makes the installation's keys if none are set. Raises `SettingsError`."""
+        stamp, seal = self._installation_keys()
+        sandbox = replace(SandboxSpec(worker=""), **self.sandbox.model_dump())
+        return EngineConfig(
+            **self.engine.model_dump(), limits=self.all_limits(), sandbox=sandbox, stamp_key=stamp, seal_key=seal
+        )
+
+    def _installation_keys(self) -> InstallationKeys:
+        given = self.keys.stamp, self.keys.seal
+        try:
+            if given[0] is not None and given[1] is not None:
+                return InstallationKeys(*(key_of_text(key.get_secret_value()) for key in given if key is not None))
+            return kept_keys(self.state_folder)
+        except (ValueError, InstallationKeysError) as error:
+            raise SettingsError(f"keys: {error}") from None
+
+
+_toml_file: ContextVar[Path | None] = ContextVar("toml_file", default=None)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, with secrets read from the files that `_FILE` names."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        found = dict(super()._load_env_vars())
+        for name in SECRETS:
+            path = found.pop(f"{PREFIX.lower()}{name}{FILE_SUFFIX}", None)
+            if path is not None:
+                found[PREFIX.lower() + name] = _secret_of(Path(path), name)
+        return found
+
+
+def _secret_of(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{PREFIX}{name.upper()}_FILE: {path}: {error}") from None
+
+
+def default_state_folder() -> Path:
+    """`/var/lib/bascule` for root, else below the user's own data folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/bascule")
+    own = os.environ.get("XDG_DATA_HOME")
+    return (Path(own) if own else Path.home() / ".local" / "share") / "bascule"
+
+
+def load(flags: Mapping[str, Any], file: Path | None = None) -> Settings:
+    """Settings from `flags` (nested by section), the environment and a TOML file; raises `SettingsError`."""
+    if file is None and SYSTEM_FILE.is_file():
+        file = SYSTEM_FILE
+    if file is not None and not file.is_file():
+        raise SettingsError(f"{file}: there is no such file")
+    _check_environment_names()
+    restore = _toml_file.set(file)
+    try:
+        settings = Settings(**flags)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_words(error))) from None
+    except (SourceError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file or 'environment'}: {error}") from None
+    finally:
+        _toml_file.reset(restore)
+    _check_limits(settings)
+    return settings
+
+
+def check_for_serving(settings: Settings) -> None:
+    """Whether a server can be made from them; raises `SettingsError`, which says what is missing."""
+    host = settings.http_config().host
+    if settings.auth.dev_token is not None and not is_loopback(host):
+        raise SettingsError(
+            f"the dev token is for loopback only, and this would listen on {host}: "
+            "leave --dev-token out and use --keys-file (`bascule token create` makes keys), or listen on localhost"
+        )
+    if settings.auth.dev_token is None and settings.auth.keys_file is None:
+        raise SettingsError("nobody could connect: give --dev-token TOKEN (on loopback) or --keys-file FILE")
+    if not settings.embedded and settings.runtime is None:
+        raise SettingsError("choose where workers run: --embedded (a laptop), or --runtime docker|bubblewrap")
+    if not settings.embedded and settings.redis.url is None:
+        raise SettingsError("choose where sessions are kept: --redis-url redis://HOST:6379 (or --embedded, a laptop)")
+
+
+def _check_limits(settings: Settings) -> None:
+    for name in settings.limits:
+        if name not in LIMITS:
+            raise SettingsError(_unknown(f"limits.{name}"))
+
+
+def _check_environment_names() -> None:
+    sections = set(Settings.model_fields)
+    for name in os.environ:
+        section, nested, _ = name.removeprefix(PREFIX).lower().partition(NESTING)
+        if name.startswith(PREFIX) and nested and section not in sections:
+            raise SettingsError(_unknown(name.removeprefix(PREFIX).lower().replace(NESTING, "."), name))
+
+
+def names() -> Iterator[str]:
+    """Every setting by its dotted name."""
+    for section, item in Settings.model_fields.items():
+        kind = item.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (f"{section}.{name}" for name in kind.model_fields)
+        elif section == "limits":
+            yield from (f"limits.{name}" for name in LIMITS)
+        else:
+            yield section
+
+
+def _words(error: ValidationError) -> Iterator[str]:
+    for found in error.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(map(str, found["loc"]))
+        yield _unknown(name) if found["type"] == "extra_forbidden" else f"{name}: {found['msg']}"
+
+
+def _unknown(name: str, shown: str | None = None) -> str:
+    known = list(names())
+    last_words = {full.rsplit(".", 1)[-1]: full for full in known}
+    close = difflib.get_close_matches(name, known, 1) or [
+        last_words[word] for word in difflib.get_close_matches(name.rsplit(".", 1)[-1], last_words, 1)
+    ]
+    return f"{shown or name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")

@@ -1,0 +1,1 @@
+"""How envelopes travel: each transport turns bytes into a Channel and knows nothing about sessions."""

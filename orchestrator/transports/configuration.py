@@ -1,0 +1,67 @@
+"""What the HTTP transport is told at start: frozen values, parsed once by `orchestrator.settings`."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from replwire.limits import LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """Limits of one connection."""
+
+    envelope_bytes_max: int = LIMITS["envelope_bytes_max"].default
+    """Of one message from a client; beyond it close 1009."""
+    send_buffer_bytes_max: int = 256 * 1024
+    """Waiting in this process for a client that reads slowly; above it, senders wait (one message may be on top)."""
+    slow_client_timeout_s: float = 30.0
+    """How long one message may wait for room in that buffer; beyond it close 1013."""
+    slow_sender_timeout_s: float = 30.0
+    """How long a message may take from its first byte to its last; beyond it close 1008."""
+    heartbeat_s: float = 20.0
+    """Silence after which a client is pinged."""
+    pong_timeout_s: float = 10.0
+    """How long it has to answer; beyond it the connection is dropped."""
+    control_frames_per_s_max: int = 100
+    """Pings and pongs from a client; beyond it close 1008."""
+    close_timeout_s: float = 3.0
+    """How long a goodbye may take; beyond it the connection is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """Where to listen, whom to let in and how many."""
+
+    host: str = "localhost"
+    """An address, or `localhost`: the loopback of IPv4 and of IPv6."""
+    port: int = 8765
+    """0: any free one."""
+    metrics_host: str = "localhost"
+    metrics_port: int | None = None
+    """A port of its own for `/metrics`. None: it is served beside the rest, if that is on loopback, else not at all."""
+    origins: tuple[str, ...] = ()
+    """Browser origins that may connect besides the server's own host."""
+    connections_max: int = 5000
+    connections_per_tenant_max: int = 2000
+    connections_per_address_max: int = 2000
+    sockets_spare_max: int = 1000
+    """Sockets beyond `connections_max` for what is no WebSocket (yet): health checks, handshakes."""
+    retry_after_s: int = 2
+    """What a client hears that was refused for want of room."""
+    handshake_timeout_s: float = 10.0
+    """From accepting a socket to the end of its request's headers."""
+    recheck_interval_s: float = 30.0
+    """How often the tokens of open connections are checked again."""
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,157 @@
+"""The HTTP server: sockets, addresses, and what is common to all requests. aiohttp does the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+
+import structlog
+from aiohttp import web
+
+from orchestrator.ports import Authenticator
+from orchestrator.telemetry.metrics import Metrics
+from orchestrator.transports import health
+from orchestrator.transports.admission import Admission, Refusal
+from orchestrator.transports.channel import Arrivals
+from orchestrator.transports.configuration import HttpConfig, is_loopback
+from orchestrator.transports.health import Health
+from orchestrator.transports.listening import listen
+from orchestrator.transports.problems import problem
+from orchestrator.transports.websocket import Host, WebSocketTransport, session_of
+
+HEADER_LINE_BYTES_MAX: Final = 8190
+SERVER: Final = "bascule"
+"""What strangers are told of the software; versions are in `describe`, for those who may connect."""
+SHUTDOWN_TIMEOUT_S: Final = 2.0
+"""For requests that still run when the server ends."""
+
+_log = structlog.get_logger("bascule.transport")
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's protocol of one socket, which also counts what arrives."""
+
+    __slots__ = ("arrivals", "full")
+
+    def __init__(self, manager: web.Server, *, full: bool, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.arrivals = Arrivals()
+        self.full = full
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.full:
+            cast(asyncio.Transport, transport).abort()
+
+    def data_received(self, data: bytes) -> None:
+        self.arrivals.chunks += 1
+        super().data_received(data)
+
+
+class _Server(web.Server):
+    def __init__(self, handler: Handler, config: HttpConfig) -> None:
+        super().__init__(handler)
+        self._sockets_max = config.connections_max + config.sockets_spare_max
+        # aiohttp looks at this time-out from the moment a socket is accepted, so it bounds the handshake as well.
+        self._options = {
+            "keepalive_timeout": config.handshake_timeout_s,
+            "access_log": None,
+            "logger": _log,
+            "max_line_size": HEADER_LINE_BYTES_MAX,
+            "max_field_size": HEADER_LINE_BYTES_MAX,
+        }
+
+    def __call__(self) -> web.RequestHandler:
+        full = len(self.connections) >= self._sockets_max
+        return _Connection(self, full=full, loop=asyncio.get_running_loop(), **self._options)
+
+
+class HttpServer:
+    """Serves WebSockets, health and metrics for one engine."""
+
+    def __init__(self, host: Host, authenticator: Authenticator, config: HttpConfig, metrics: Metrics) -> None:
+        self._config = config
+        self._admission = Admission(config, authenticator, metrics)
+        self._transport = WebSocketTransport(host, self._admission, config, metrics)
+        self._health = Health(host, metrics)
+        self._metrics_here = config.metrics_port is None and is_loopback(config.host)
+        self._runners: list[web.ServerRunner] = []
+        self._sockets: list[socket.socket] = []
+        self._metrics_sockets: list[socket.socket] = []
+        self.port = 0
+        """The one listened on."""
+        self.metrics_port: int | None = None
+
+    @property
+    def url(self) -> str:
+        """What a client connects to."""
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        return f"ws://{host}:{self.port}"
+
+    def claim_ports(self) -> None:
+        """Take the ports before anything else is started; who connects waits until `start`. Raises `ListenError`."""
+        config = self._config
+        self._sockets = listen(config.host, config.port)
+        self.port = self._sockets[0].getsockname()[1]
+        if config.metrics_port is not None:
+            self._metrics_sockets = listen(config.metrics_host, config.metrics_port)
+            self.metrics_port = self._metrics_sockets[0].getsockname()[1]
+
+    async def start(self) -> None:
+        """Serve on the claimed ports."""
+        await self._serve(self._answer, self._sockets)
+        if self._metrics_sockets:
+            await self._serve(self._answer_metrics, self._metrics_sockets)
+        self._transport.start()
+
+    async def _serve(self, handler: Handler, sockets: list[socket.socket]) -> None:
+        runner = web.ServerRunner(_Server(handler, self._config), shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        self._runners.append(runner)
+        await runner.setup()
+        for listener in sockets:
+            await web.SockSite(runner, listener).start()
+
+    def refuse_new(self) -> None:
+        """From now on no WebSocket is let in; those inside and the health checks go on."""
+        self._admission.closed = True
+
+    async def stop(self) -> None:
+        """Send everyone away and release the ports."""
+        self.refuse_new()
+        await self._transport.stop()
+        for runner in self._runners:
+            await runner.cleanup()
+        for listener in (*self._sockets, *self._metrics_sockets):
+            listener.close()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._dispatch(request)
+        if not response.prepared:
+            response.headers["Server"] = SERVER
+        return response
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            return problem(405, "method_not_allowed", "only GET is served", headers={"Allow": "GET, HEAD"})
+        if request.path in health.PATHS:
+            return await self._health.answer(request)
+        if request.path == "/metrics" and self._metrics_here:
+            return self._health.metrics()
+        try:
+            session = session_of(request.path)
+        except Refusal as refusal:
+            return refusal.response
+        connection = request.protocol
+        assert isinstance(connection, _Connection)
+        return await self._transport.serve(request, session, connection.arrivals)
+
+    async def _answer_metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/metrics":
+            return self._health.metrics()
+        if request.path in health.PATHS:
+            return await self._health.answer(request)
+        return problem(404, "not_found", "nothing is served here")

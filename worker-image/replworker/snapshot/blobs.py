@@ -1,0 +1,98 @@
+"""Content-addressed parts: data is cut into blocks named by their SHA-256; known blocks are not sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from replworker.snapshot.contract import RestoreError
+
+RUN_BREAK_BYTES: Final = 128 * 1024
+"""A piece of a stream from this size on (a large string or bytes object) starts blocks of its own, so that what is
+before it can change its length without moving it."""
+
+Blob = bytes | tuple[bytes, ...]
+"""Inline bytes, or the content ids of the blocks."""
+
+
+def digest_function() -> Callable[[Any], Any]:
+    """SHA-256: OpenSSL's, which uses the processor's instructions; else Python's own. Imported when first needed."""
+    try:
+        from _hashlib import openssl_sha256
+    except ImportError:
+        from hashlib import sha256
+
+        return sha256
+    return openssl_sha256
+
+
+class Cutter:
+    """Cuts the parts of one checkpoint; collects references and the blocks that are new."""
+
+    def __init__(self, known: frozenset[bytes], chunk_bytes: int) -> None:
+        self._known = known
+        self._chunk_bytes = chunk_bytes
+        self._digest = digest_function()
+        self.references: dict[bytes, None] = {}
+        self.chunks: dict[bytes, bytes] = {}
+
+    def cut(self, data: Any) -> tuple[bytes, ...]:
+        """Content ids of a buffer's blocks."""
+        view = memoryview(data).cast("B")
+        step = self._chunk_bytes
+        return tuple(self._block(view[start : start + step]) for start in range(0, len(view), step))
+
+    def cut_stream(self, pieces: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Content ids of a stream that came in pieces."""
+        blocks: list[bytes] = []
+        run = bytearray()
+        for piece in pieces:
+            if len(piece) >= RUN_BREAK_BYTES:
+                blocks += self.cut(bytes(run))
+                blocks += self.cut(piece)
+                run.clear()
+                continue
+            run += piece
+            if len(run) >= self._chunk_bytes:
+                blocks += self.cut(bytes(run[: self._chunk_bytes]))
+                del run[: self._chunk_bytes]
+        return (*blocks, *self.cut(bytes(run)))
+
+    def refer(self, blocks: Iterable[bytes]) -> bool:
+        """Refer to blocks without having their bytes; false, and nothing is noted, unless all of them are known."""
+        blocks = tuple(blocks)
+        if not all(block in self._known or block in self.references for block in blocks):
+            return False
+        self.references.update(dict.fromkeys(blocks))
+        return True
+
+    def _block(self, view: memoryview) -> bytes:
+        name: bytes = self._digest(view).digest()
+        if name not in self.references:
+            self.references[name] = None
+            if name not in self._known:
+                self.chunks[name] = bytes(view)
+        return name
+
+
+def joined(blob: Blob, chunks: Mapping[bytes, bytes]) -> bytes:
+    """The bytes of a blob. Raises `RestoreError` when a chunk is not there."""
+    return blob if isinstance(blob, bytes) else b"".join(_blocks(blob, chunks))
+
+
+def joined_writable(blob: Blob, chunks: Mapping[bytes, bytes]) -> bytearray:
+    """The same in memory that may be written to: an array may live in it."""
+    blocks = [blob] if isinstance(blob, bytes) else _blocks(blob, chunks)
+    made = bytearray(sum(map(len, blocks)))
+    position = 0
+    for block in blocks:
+        made[position : position + len(block)] = block
+        position += len(block)
+    return made
+
+
+def _blocks(blob: tuple[bytes, ...], chunks: Mapping[bytes, bytes]) -> list[bytes]:
+    try:
+        return [chunks[name] for name in blob]
+    except KeyError as error:
+        raise RestoreError("chunk_missing", error.args[0].hex()) from None

@@ -1,0 +1,120 @@
+"""The pickler of one attempt, and where its bytes go."""
+
+from __future__ import annotations
+
+from _pickle import Pickler
+from collections.abc import Callable
+from typing import Any, Final
+
+from replworker.snapshot.contract import Unsaveable
+from replworker.snapshot.functions import CodeCache
+from replworker.snapshot.kinds import EXACT, choose
+from replworker.snapshot.rebuild import Rebuilder
+from replworker.snapshot.references import Reducer, find_attribute
+from replworker.snapshot.seeds import Seeds
+
+PROTOCOL: Final = 5
+BUFFER_BYTES_MIN: Final = 64 * 1024
+"""Buffers (numpy, pandas) from this size on leave the stream and become chunks of their own."""
+
+
+class TooLarge(Exception):
+    """The state is over `state_bytes_max`."""
+
+
+class Sink:
+    """The pickler's file: pieces of a stream and large buffers, counted."""
+
+    __slots__ = ("buffers", "pieces", "room")
+
+    def __init__(self, room: int) -> None:
+        self.pieces: list[bytes] = []
+        self.buffers: list[Any] = []
+        self.room = room
+
+    def write(self, data: bytes) -> int:
+        """Take a piece of the stream; large bytes objects come as they are, uncopied."""
+        self.pieces.append(data)
+        self.room -= len(data)
+        if self.room < 0:
+            raise TooLarge
+        return len(data)
+
+    def keep_in_band(self, buffer: Any) -> bool:
+        """The pickler's `buffer_callback`: true for small buffers, which stay in the stream."""
+        with buffer.raw() as view:
+            size: int = view.nbytes
+        if size < BUFFER_BYTES_MIN:
+            return True
+        self.buffers.append(buffer)
+        self.room -= size
+        if self.room < 0:
+            raise TooLarge
+        return False
+
+
+class CountingSink(Sink):
+    """Counts and forgets: for probing a name."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> int:
+        """Count a piece."""
+        self.room -= len(data)
+        if self.room < 0:
+            raise TooLarge
+        return len(data)
+
+    def keep_in_band(self, buffer: Any) -> bool:
+        """Count a buffer."""
+        in_band = super().keep_in_band(buffer)
+        self.buffers.clear()
+        return in_band
+
+
+class Lore:
+    """What lives longer than one pickler: seeds, marshalled code, places where libraries hold objects."""
+
+    def __init__(self, namespace: dict[str, object], seeds: Seeds) -> None:
+        self.namespace = namespace
+        self.seeds = seeds
+        self.codes = CodeCache()
+        self.named_arrays: frozenset[int] = frozenset()
+        self._addresses: dict[int, tuple[object, tuple[str, str] | None]] = {}
+
+    def attribute_of(self, subject: object) -> Any:
+        """A reduction to `module.attribute`, or None. Searched once per object."""
+        entry = self._addresses.get(id(subject))
+        if entry is None or entry[0] is not subject:
+            entry = (subject, find_attribute(subject))
+            if entry[1] is not None:  # the library keeps it alive anyway; others must be free to die
+                self._addresses[id(subject)] = entry
+        return None if entry[1] is None else (Rebuilder.attribute, entry[1])
+
+
+class NamespacePickler(Pickler):
+    """Protocol 5, memo seeded, with our reducers. One object serves one attempt; its memo spans several dumps."""
+
+    def __init__(self, sink: Sink, lore: Lore) -> None:
+        super().__init__(sink, PROTOCOL, buffer_callback=sink.keep_in_band)
+        self.memo = lore.seeds.memo()
+        self.namespace = lore.namespace
+        self.codes = lore.codes
+        self.attribute_of: Callable[[object], Any] = lore.attribute_of
+        self.named_arrays = lore.named_arrays
+        self.announced: set[int] = set()
+        self.filenames: set[str] = set()
+        self.roots: set[str] = set()
+        self._reducers: dict[type, Reducer | None] = EXACT.copy()
+
+    def reducer_override(self, subject: Any) -> Any:
+        """Called by the C pickler for whatever is no plain data."""
+        kind = type(subject)
+        try:
+            reducer = self._reducers[kind]
+        except KeyError:
+            reducer = self._reducers[kind] = choose(kind)
+        return NotImplemented if reducer is None else reducer(self, subject)
+
+
+__all__ = ["BUFFER_BYTES_MIN", "CountingSink", "Lore", "NamespacePickler", "Sink", "TooLarge", "Unsaveable"]

@@ -1,0 +1,143 @@
+"""Takes checkpoints of one namespace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from replworker.snapshot.ambient import Ambient
+from replworker.snapshot.blobs import Blob, Cutter
+from replworker.snapshot.contract import Checkpoint, SnapshotLimits, bounded
+from replworker.snapshot.files import Files, Packed
+from replworker.snapshot.manifest import Manifest, encode
+from replworker.snapshot.modules import Modules, Sources
+from replworker.snapshot.names import Dumped, Names, is_array
+from replworker.snapshot.pickling import Lore
+from replworker.snapshot.seeds import Seeds
+
+_PART_INLINE_BYTES_MAX: Final = 4096
+"""In a state that has chunks, parts up to this size stay in the manifest all the same."""
+_WEIGHTS: Final[dict[type, int]] = {str: 1, bytes: 1, bytearray: 1, list: 16, tuple: 16, set: 16, dict: 16}
+"""Rough sizes in bytes of an item, for `wants_fork`."""
+
+
+class Snapshotter:
+    """Checkpoints of one namespace, each with only what is new since the one before.
+
+    Make it (or call `restore`) before the first eval: what the process is like then is what later changes are
+    measured against. `work_folder` is the tenant's folder or None; `injected` are objects the interpreter put into the
+    namespace (name to object), kept by name and restored from the reader's mapping.
+
+    A tenant's object that loops in its `__reduce__` is for the caller to interrupt (KeyboardInterrupt, more than once
+    if need be): each interrupt costs the name that was being looked at, or one more round. One that comes while bytes
+    are hashed or files are read ends `take`; the next one starts from the same known chunks.
+    """
+
+    def __init__(
+        self,
+        namespace: dict[str, object],
+        *,
+        work_folder: str | None,
+        limits: SnapshotLimits,
+        injected: Mapping[str, object] | None = None,
+    ) -> None:
+        self._namespace = namespace
+        self._limits = limits
+        seeds = Seeds(namespace, injected or {})
+        self._seeds = seeds.count, seeds.names
+        self._names = Names(Lore(namespace, seeds), limits)
+        self._ambient = Ambient(work_folder)
+        self._files = Files(work_folder, limits)
+        self._modules = Modules()
+        self._sources = Sources()
+        self._known: frozenset[bytes] = frozenset()
+        self._namespace_bytes = 0
+
+    def take(self, sources: Mapping[str, str]) -> Checkpoint:
+        """A checkpoint now, in place. `sources`: file name to text of evals; those that live code uses come along."""
+        dumped = self._names.dump(large=self._namespace_bytes > self._limits.inline_bytes_max)
+        files = self._files.pack()
+        small = self._ambient.section(), files.small, self._sources.section(dumped.filenames, sources)
+        parts = (*small, self._modules.section(dumped.roots))
+        self._namespace_bytes = sum(sum(map(len, section)) for section in dumped.sections)
+        self._namespace_bytes += sum(buffer.raw().nbytes for buffer in dumped.buffers)
+        size = self._namespace_bytes + sum(map(len, parts)) + files.size - len(files.small)
+        if size <= self._limits.inline_bytes_max and not files.large:
+            return self._inline(dumped, files, parts, size)
+        return self._chunked(dumped, files, parts, size)
+
+    def wants_fork(self) -> bool:
+        """Whether `take` is better called in a forked child: the names were large, or a look at them says so now."""
+        limit = self._limits.fork_above_bytes
+        return self._namespace_bytes > limit or _apparent_bytes(self._namespace) > limit
+
+    def restored(
+        self, references: Iterable[bytes], *, state_bytes: int | None = None, unsaved: Iterable[str] = ()
+    ) -> None:
+        """The store has these chunks: after a restore, or when a forked child's checkpoint was handed over.
+
+        `state_bytes` and `unsaved` of the child's checkpoint spare this process from finding them out again.
+        """
+        self._known = frozenset(references)
+        size = len(self._known) * self._limits.chunk_bytes if state_bytes is None else state_bytes
+        if size > self._limits.inline_bytes_max:
+            size -= self._files.total_bytes()
+        self._namespace_bytes = size
+        self._names.learn(name for name in unsaved if not name.startswith("file:"))
+
+    def _inline(self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int) -> Checkpoint:
+        sections = tuple(b"".join(section) for section in dumped.sections)
+        buffers = tuple(bytes(buffer.raw()) for buffer in dumped.buffers)
+        self._known = frozenset()
+        unsaved = self._unsaved(dumped, files.unsaved)
+        return Checkpoint(encode(self._manifest(sections, buffers, parts, [], unsaved)), (), (), unsaved, size)
+
+    def _chunked(self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int) -> Checkpoint:
+        cutter = Cutter(self._known, self._limits.chunk_bytes)
+        sections = tuple(_stream(section, cutter) for section in dumped.sections)
+        buffers = tuple(cutter.cut(buffer.raw()) for buffer in dumped.buffers)
+        small = tuple(_part(part, cutter) for part in parts)
+        failed = dict(files.unsaved)
+        large = self._files.large_blobs(files, cutter, failed)
+        unsaved = self._unsaved(dumped, failed)
+        references = tuple(cutter.references)
+        self._known = frozenset(references)
+        manifest = encode(self._manifest(sections, buffers, small, large, unsaved))
+        return Checkpoint(manifest, tuple(cutter.chunks.items()), references, unsaved, size)
+
+    def _manifest(
+        self,
+        sections: tuple[Blob, ...],
+        buffers: tuple[Blob, ...],
+        parts: tuple[Blob, ...],
+        large: list[tuple[Any, ...]],
+        unsaved: dict[str, str],
+    ) -> Manifest:
+        ambient, files, sources, modules = parts
+        return Manifest(sections, buffers, self._seeds, ambient, files, large, sources, modules, unsaved)
+
+    def _unsaved(self, dumped: Dumped, files: dict[str, str]) -> dict[str, str]:
+        return bounded({**dumped.unsaved, **files}, self._limits.unsaved_max)
+
+
+def _stream(pieces: list[bytes], cutter: Cutter) -> Blob:
+    if sum(map(len, pieces)) <= _PART_INLINE_BYTES_MAX:
+        return b"".join(pieces)
+    return cutter.cut_stream(pieces)
+
+
+def _part(data: bytes, cutter: Cutter) -> Blob:
+    return data if len(data) <= _PART_INLINE_BYTES_MAX else cutter.cut(data)
+
+
+def _apparent_bytes(namespace: dict[str, object]) -> int:
+    """A quick look at the values themselves, not into them."""
+    total = 0
+    for value in list(namespace.values()):
+        weight = _WEIGHTS.get(type(value))
+        if weight is not None:
+            total += weight * len(value)  # type: ignore[arg-type]
+    if "numpy" in sys.modules:
+        total += sum(value.nbytes for value in list(namespace.values()) if is_array(value))  # type: ignore[attr-defined]
+    return total
