@@ -18,6 +18,8 @@ import docker
 import docker.errors
 import pytest
 
+pytest_plugins = ["support.servers"]
+
 PROBE_TIMEOUT_S = 10.0
 WORKER_IMAGE = "bascule-worker:latest"
 

@@ -2,9 +2,16 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
 
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
@@ -97,3 +104,45 @@ async def front_door(
         engine.flooded.set()
         engine.hold.set()
         await server.stop()
+
+
+async def metric(http: aiohttp.ClientSession, url: str, name: str) -> float:
+    """The value of a metric without labels."""
+    async with http.get(f"{url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+async def open_raw(port: int, receive_buffer_bytes: int | None = None) -> socket.socket:
+    """A WebSocket client that reads nothing and answers nothing: a bare socket after the handshake."""
+    client = socket.socket()
+    if receive_buffer_bytes is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    lines = (
+        "GET / HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version: 13",
+        f"Authorization: Bearer {TOKEN}",
+    )
+    await loop.sock_sendall(client, ("\r\n".join(lines) + "\r\n\r\n").encode())
+    assert b" 101 " in await loop.sock_recv(client, 2048)
+    return client
+
+
+def masked(message: bytes) -> bytes:
+    """A short text frame as a client sends it, with a mask of zeros."""
+    return bytes((0x81, 0x80 | len(message))) + bytes(4) + message
+
+
+async def refused(url: str, headers: dict[str, str]) -> Response:
+    """The answer to a handshake that is refused."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(url, additional_headers=headers):
+            pass
+    return caught.value.response

@@ -1,4 +1,4 @@
-"""`python scripted_worker.py SOCKET FOLDER`: the real agent over an interpreter that does what each request's code says.
+"""`python scripted_worker.py SOCKET FOLDER`: the real agent, and an interpreter that does what code says.
 
 The code of a request is Python that sees `reply` (the outcome's JSON), `control`, `states` and `send(kind, ...)`; what
 it does is done in the interpreter's process. Restores succeed unless the manifest is `bad`.

@@ -64,7 +64,7 @@ class WorkerClient:
         return ref
 
     def next_frame(self, *kinds: int, ref: int | None = None, wait_s: float = WAIT_S) -> Frame:
-        """The next frame of one of these kinds (and of this ref); others are kept. Raises `TimeoutError`, `EOFError`."""
+        """The next frame of one of these kinds (and of this ref); others are kept. `TimeoutError`, `EOFError`."""
         deadline = time.monotonic() + wait_s
         while (found := self._taken(kinds, ref)) is None:
             self._receive(deadline)

@@ -53,10 +53,10 @@ def test_set_reaches_the_same_settings_as_a_flag(monkeypatch: pytest.MonkeyPatch
     """Flags and `--set` become one tree; what was not given is left to other sources."""
     seen = []
     monkeypatch.setattr("orchestrator.app.run", lambda loaded, announce: seen.append(loaded))
-    words = ("--port", "1", "--origin", "https://a", "--origin", "https://b", "--set", "server.retry_after_s=9")
+    words = ("--port", "0", "--origin", "https://a", "--origin", "https://b", "--set", "server.retry_after_s=9")
     assert run("serve", "--embedded", "--dev-token", "t", *words).exit_code == 0
     config = seen[0].http_config()
-    assert (config.port, config.origins, config.retry_after_s) == (1, ("https://a", "https://b"), 9)
+    assert (config.port, config.origins, config.retry_after_s) == (0, ("https://a", "https://b"), 9)
 
 
 def test_a_made_key_opens_the_door(tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""Every test here runs on both event loops: their transports are not the same, and both are served."""
+
+import asyncio
+import importlib.util
+from collections.abc import Callable, Mapping
+
+Factory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Factory]:
+    """The loops by name; uvloop (extra `speed`) where it is installed."""
+    factories: dict[str, Factory] = {"asyncio": asyncio.new_event_loop}
+    if importlib.util.find_spec("uvloop") is not None:
+        import uvloop
+
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories

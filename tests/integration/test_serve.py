@@ -1,0 +1,119 @@
+"""`bascule serve` as a process: what it says, what it refuses, how it ends."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from support.processes import leftovers
+
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.redis]
+
+TOKEN = "a-token-for-tests"
+START_TIMEOUT_S = 30
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state folder with a short path that session users can go through."""
+    folder = Path(tempfile.mkdtemp(prefix="bascule-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def serving(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The process, ended afterwards whatever happened."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orchestrator", "serve", "--embedded", "--dev-token", TOKEN, *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 30)
+
+
+async def ready(process: asyncio.subprocess.Process) -> str:
+    """The address of its `ready` line."""
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)).decode()
+    word, _, url = line.strip().partition(" ")
+    assert word == "ready"
+    return url
+
+
+async def test_it_says_when_it_serves_and_ends_in_order(state: Path) -> None:
+    """One line on stdout; on SIGTERM exit code 0, the Redis gone, the stored sessions still there."""
+    async with serving("--port", "0", "--state-dir", str(state), "--host", "127.0.0.1") as process:
+        url = await ready(process)
+        assert url.startswith("ws://127.0.0.1:")
+        async with aiohttp.ClientSession() as http, http.get(url.replace("ws:", "http:") + "/readyz?verbose") as answer:
+            assert answer.status == 200
+            assert "[+] store" in await answer.text()
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0, err
+        assert out == b""
+        assert b'"embedded started"' in err
+        assert TOKEN.encode() not in err
+    assert leftovers(str(state)) == []
+    assert list((state / "redis").glob("appendonlydir/*"))
+
+
+async def test_localhost_is_the_default(state: Path, require) -> None:
+    """Reached over IPv4 and IPv6 on one port."""
+    require(_has_ipv6(), "no IPv6 loopback address on this machine")
+    async with serving("--port", "0", "--state-dir", str(state)) as process:
+        url = await ready(process)
+        port = int(url.rpartition(":")[2])
+        for address in ("127.0.0.1", "::1"):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+async def test_a_port_in_use_is_said_before_anything_is_left_behind(state: Path) -> None:
+    """Exit code 1, the port, what to do; no Redis and no worker stays."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        async with serving("--host", "127.0.0.1", "--port", port, "--state-dir", str(state)) as process:
+            out, err = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
+            assert (process.returncode, out) == (1, b"")
+            assert f"127.0.0.1:{port} is in use".encode() in err
+    assert leftovers(str(state)) == []
+
+
+async def test_two_servers_cannot_share_a_state_folder(state: Path) -> None:
+    """They would end each other's workers; after a kill -9 of the first one the folder is free again."""
+    async with serving("--port", "0", "--state-dir", str(state)) as first:
+        await ready(first)
+        async with serving("--port", "0", "--state-dir", str(state)) as second:
+            _, err = await asyncio.wait_for(second.communicate(), START_TIMEOUT_S)
+            assert second.returncode == 1
+            assert b"another server uses" in err
+        first.kill()
+        await first.wait()
+        async with serving("--port", "0", "--state-dir", str(state)) as third:
+            await ready(third)

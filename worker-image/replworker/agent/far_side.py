@@ -1,0 +1,184 @@
+"""The interpreter as the loop meets it: its control socket, its snapshot children's channel, its pipes, its death."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from replwire.frames import FrameError, Kind
+from replworker.agent.child import Child
+from replworker.agent.connection import Connection
+from replworker.agent.core import Agent
+from replworker.agent.pipes import DRAIN_BYTES_MAX, READ_BYTES, OutputPipe
+from replworker.agent.text import STDERR, STDOUT
+from replworker.agent.watches import WRITABLE, Watches
+
+HANG_UP_GRACE_S: Final = 1.0
+"""An interpreter whose sockets have ended has so long to be seen dead before it is killed for breaking them."""
+
+LAST_WORDS_MAX: Final = 64
+"""Reads of `RECEIVE_BYTES` from each socket of an interpreter that is dead; more than a socket holds."""
+
+_AFTER_OUTPUT: Final = frozenset((Kind.DONE, Kind.EMIT, Kind.ASK))
+"""What these say comes after what was written before them."""
+
+
+class FarSide:
+    """Feeds the core with what the interpreter says and writes; `carry_out` is called after each change."""
+
+    def __init__(self, agent: Agent, child: Child, watches: Watches, carry_out: Callable[[], None]) -> None:
+        self._agent = agent
+        self._child = child
+        self._watches = watches
+        self._carry_out = carry_out
+        self._control = Connection(child.control)
+        self._states = Connection(child.state_channel)
+        self._pipes = (OutputPipe(child.stdout_fd, STDOUT), OutputPipe(child.stderr_fd, STDERR))
+        self.is_held_up = False
+        self.hang_up_at: float | None = None
+        """When it has had its time to be seen dead."""
+
+    def start(self) -> None:
+        """Listen to it."""
+        self._watches.watch(self._child.pidfd, self._gone)
+        self._watches.watch(self._states.fd, self._states_ready)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self.hang_up_at is None:
+            self._watches.watch(self._control.fd, self._control_ready)
+            if self._control.backlog_bytes:
+                self._watches.want_room(self._control.fd, True)
+        for pipe in self._pipes:
+            if pipe.is_open:
+                self._watches.watch(pipe.fd, partial(self._pipe_ready, pipe))
+
+    def hold_up(self, is_held_up: bool) -> None:
+        """Let it wait, or go on: it is not read, so that its `print` waits on a full pipe."""
+        self.is_held_up = is_held_up
+        if not is_held_up:
+            self._watch()
+            return
+        self._watches.forget(self._control.fd)
+        for pipe in self._pipes:
+            self._watches.forget(pipe.fd)
+
+    def send(self, frame: bytes) -> None:
+        """A frame for it."""
+        try:
+            self._control.send(frame)
+        except OSError:
+            self._hung_up()
+        if self._control.backlog_bytes:
+            self._watches.want_room(self._control.fd, True)
+
+    # --- output -------------------------------------------------------------------------------------------------
+
+    def _pipe_ready(self, pipe: OutputPipe, mask: int) -> None:
+        data = pipe.read()
+        if data:
+            self._agent.take_output(pipe.which, data)
+            self._carry_out()
+        elif not pipe.is_open:
+            self._watches.forget(pipe.fd)
+
+    def _drain(self) -> None:
+        """Everything that is in the pipes now."""
+        for pipe in self._pipes:
+            left_bytes = DRAIN_BYTES_MAX if pipe.is_open else 0
+            while left_bytes > 0 and (data := pipe.read()):
+                self._agent.take_output(pipe.which, data)
+                left_bytes -= len(data)
+                if len(data) < READ_BYTES:
+                    break
+            if not pipe.is_open:
+                self._watches.forget(pipe.fd)
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def _control_ready(self, mask: int) -> None:
+        if mask & WRITABLE:
+            self._flush()
+        if mask != WRITABLE and self.hang_up_at is None:
+            self._receive_control()
+
+    def _flush(self) -> None:
+        try:
+            self._control.flush()
+        except OSError:
+            self._hung_up()
+        if not self._control.backlog_bytes:
+            self._watches.want_room(self._control.fd, False)
+
+    def _receive_control(self) -> bool:
+        """Take what came on the control socket; False when nothing did."""
+        reader = self._control.reader
+        # What is in the pipes when the first frame is there was written before it; for later frames we look again.
+        is_drained = not reader.is_partial
+        if is_drained and self._watches.others_are_ready:
+            self._drain()
+        data = self._control.receive()
+        if not data:
+            if data is not None:
+                self._hung_up()
+            return False
+        now = time.monotonic()
+        reader.feed(data)
+        try:
+            for frame in reader:
+                if frame.kind in _AFTER_OUTPUT and not is_drained:
+                    self._drain()
+                is_drained = False
+                self._agent.interpreter_frame(frame, now)
+        except FrameError as error:
+            self._agent.breached(str(error))
+        self._carry_out()
+        return True
+
+    def _states_ready(self, mask: int) -> None:
+        self._receive_states()
+
+    def _receive_states(self) -> bool:
+        data = self._states.receive()
+        if not data:
+            if data is not None:
+                self._watches.forget(self._states.fd)
+                self._hung_up()
+            return False
+        now = time.monotonic()
+        self._states.reader.feed(data)
+        try:
+            for frame in self._states.reader:
+                self._agent.state_frame(frame, now)
+        except FrameError as error:
+            self._agent.breached(str(error))
+        self._carry_out()
+        return True
+
+    # --- its end ------------------------------------------------------------------------------------------------
+
+    def _hung_up(self) -> None:
+        """Dying, or a tenant closed a socket: the next moment tells."""
+        self._watches.forget(self._control.fd)
+        if self.hang_up_at is None:
+            self.hang_up_at = time.monotonic() + HANG_UP_GRACE_S
+
+    def tick(self, now: float) -> None:
+        """It closed a socket and lives on: that breaks the protocol."""
+        if self.hang_up_at is not None and now >= self.hang_up_at:
+            self._agent.breached("the interpreter closed its socket")
+
+    def _gone(self, mask: int) -> None:
+        """It is dead. What it had said before counts."""
+        self._watches.forget(self._child.pidfd)
+        self._watches.others_are_ready = True
+        for receive in (self._receive_control, self._receive_states):
+            # Bounded: a process that it left behind may hold the socket and go on writing.
+            for _ in range(LAST_WORDS_MAX):
+                if self._agent.has_ended or not receive():
+                    break
+        self._child.kill()
+        self._agent.died(*self._child.wait())
+        self._carry_out()

@@ -1,0 +1,263 @@
+"""Requests one at a time through the interpreter: queue, start, output, end, interruption."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from replwire.frames import NONE, SEQ, EventKind, Flag, Frame, Kind, pack_frame
+from replworker.agent.breach import InterpreterBreach
+from replworker.agent.limits import CHECKPOINT_BYTES_MAX
+from replworker.agent.links import INTERPRETER, INTERRUPT, Link
+from replworker.agent.outcomes import Checkpointed, HandOver, Outcome, outcome_parts
+from replworker.agent.requests import AUXILIARY, TYPES, Request, Waiting
+from replworker.agent.session import Session
+
+_NO_SEQ: Final = SEQ.pack(NONE)
+_EMITTED: Final = frozenset((int(EventKind.DISPLAY), int(EventKind.CLEAR_OUTPUT)))
+_STREAM, _STDIN = int(Flag.STREAM), int(Flag.STDIN)
+_SNAPSHOT, _STATE_FOLLOWS = int(Flag.SNAPSHOT), int(Flag.STATE_FOLLOWS)
+_RETRY_AFTER_MS: Final = 200
+
+
+class Unresponsive(Exception):
+    """The interpreter did not obey the interrupt of a request that has a time limit of its own."""
+
+
+class Chunks:
+    """CHUNK frames of one channel that belong to the DONE or STATE which comes after them."""
+
+    __slots__ = ("_bytes", "_frames")
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, frame: Frame) -> None:
+        """Raises `InterpreterBreach` beyond `CHECKPOINT_BYTES_MAX`."""
+        id_, data = frame.parts
+        self._bytes += len(data)
+        if self._bytes > CHECKPOINT_BYTES_MAX:
+            raise InterpreterBreach("a checkpoint is too large")
+        self._frames.append(pack_frame(Kind.CHUNK, (id_, data)))
+
+    def take(self) -> list[bytes]:
+        """The packed frames; the next one starts afresh."""
+        frames = self._frames
+        if frames:
+            self._frames, self._bytes = [], 0
+            return frames
+        return []
+
+
+class Runner:
+    """Of one session. Raises `InterpreterBreach` for what the interpreter may not do."""
+
+    def __init__(self, session: Session, hand_over: HandOver) -> None:
+        self._session = session
+        self._links = session.links
+        self._events = session.events
+        self._hand_over = hand_over
+        self._waiting = Waiting()
+        self._running: Request | None = None
+        self._is_asking = False
+        self._chunks = Chunks()
+        self._state_chunks = Chunks()
+
+    @property
+    def running_id(self) -> str | None:
+        """The request that runs."""
+        return self._running.id.decode("utf-8", "replace") if self._running is not None else None
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def request(self, link: Link, frame: Frame, now: float) -> None:
+        """A REQUEST: run, queued, joined, answered from what is known, or refused."""
+        request = Request(link, frame)
+        id_ = request.id
+        if self._waiting.get(id_) or self._hand_over.get(id_) or self._session.ids.get(id_):
+            self._answer_known(request, link, frame.ref, now)
+            return
+        if self._is_refused(request, link, frame.ref):
+            return
+        if self._running is None:
+            self._waiting.add(request, waits=False)
+            self._start(request, now)
+        else:
+            self._waiting.add(request, waits=True)
+
+    def _answer_known(self, request: Request, link: Link, ref: int, now: float) -> None:
+        """The id is in use: who sent the same body joins what runs or gets what is known."""
+        live = self._waiting.get(request.id)
+        outcome = self._hand_over.get(request.id)
+        known_hash, seq = self._session.ids.get(request.id) or (b"", NONE)
+        if found := live or outcome:
+            known_hash = found.hash
+        if known_hash != request.hash:
+            self._links.refuse(link, ref, "conflict", "the id was used with another body")
+        elif live is not None:
+            live.waiters.append((link, ref))
+        elif outcome is not None:
+            self._hand_over.join(link, ref, outcome, now)
+        else:
+            self._links.send(link, pack_frame(Kind.KNOWN, (SEQ.pack(seq),), ref=ref))
+
+    def _is_refused(self, request: Request, link: Link, ref: int) -> bool:
+        waiting_max = self._session.limits["requests_waiting_max"]
+        if request.type not in TYPES:
+            self._links.refuse(link, ref, "unknown_type", "no request of that type is served")
+        elif self._running is not None and len(self._waiting) >= waiting_max:
+            said = f"{waiting_max} requests wait already"
+            self._links.refuse(link, ref, "busy", said, retry_after_ms=_RETRY_AFTER_MS)
+        elif request.is_numbered and self._hand_over.is_full:
+            said = "too many outcomes wait for their commit"
+            self._links.refuse(link, ref, "store_unavailable", said, retry_after_ms=_RETRY_AFTER_MS)
+        else:
+            return False
+        return True
+
+    def cancel(self, link: Link, ref: int, target: bytes) -> None:
+        """Drop a request that waits."""
+        request = self._waiting.cancel(target)
+        if request is None:
+            is_running = self._running is not None and self._running.id == target
+            self._links.reply(link, ref, {"status": "running" if is_running else "unknown"})
+            return
+        for waiter, waiter_ref in request.waiters:
+            self._links.refuse(waiter, waiter_ref, "cancelled", "dropped from the queue before it started")
+        self._links.reply(link, ref, {"status": "cancelled"})
+
+    def interrupt(self, link: Link, ref: int, target: bytes) -> None:
+        """SIGINT, if what the caller means is what runs."""
+        status = "idle"
+        if self._running is not None:
+            status = "mismatch" if target and target != self._running.id else "interrupted"
+        if status == "interrupted":
+            self._send_interrupt()
+        self._links.reply(link, ref, {"status": status})
+
+    def _send_interrupt(self) -> None:
+        # What it wrote before it could obey must be read, or it would wait on a full pipe.
+        self._links.is_lenient = True
+        self._session.effects.append((INTERRUPT, None))
+
+    def input(self, link: Link, ref: int, target: bytes, text: bytes) -> None:
+        """A line for `input()`."""
+        delivered = self._is_asking and self._running is not None and self._running.id == target
+        if delivered:
+            self._is_asking = False
+            self._session.effects.append((INTERPRETER, pack_frame(Kind.INPUT, (target, text))))
+        self._links.reply(link, ref, {"status": "delivered" if delivered else "mismatch"})
+
+    def link_gone(self, link: Link) -> None:
+        """Its requests go on, as far as anyone will want to know."""
+        self._waiting.link_gone(link)
+
+    # --- start --------------------------------------------------------------------------------------------------
+
+    def _start_next(self, now: float) -> None:
+        while self._running is None and (request := self._waiting.next()) is not None:
+            self._start(request, now)
+
+    def _start(self, request: Request, now: float) -> None:
+        session = self._session
+        if request.if_seq not in (NONE, session.seq):
+            self._waiting.forget(request)
+            for link, ref in request.waiters:
+                self._links.refuse(link, ref, "conflict", f"the last seq is {session.seq}", seq=session.seq)
+            return
+        self._running = request
+        seq = _NO_SEQ
+        if request.is_numbered:
+            seq = self._number(request)
+        else:
+            name = "auxiliary_timeout_ms" if request.type in AUXILIARY else "eval_timeout_s"
+            request.deadline = now + session.limits[name] / (1000 if name.endswith("_ms") else 1)
+        if request.had_to_wait:
+            for link, ref in request.waiters:
+                self._links.send(link, pack_frame(Kind.STARTED, (seq,), ref=ref))
+        flags = request.flags & _STDIN | (_SNAPSHOT if request.is_numbered and session.keeps_state else 0)
+        parts = (seq, request.type, request.id, request.body)
+        session.effects.append((INTERPRETER, pack_frame(Kind.RUN, parts, flags=flags)))
+
+    def _number(self, request: Request) -> bytes:
+        session, events = self._session, self._events
+        session.output.begin(streaming=bool(request.flags & _STREAM))
+        session.emitted_bytes = 0
+        request.seq = session.seq + 1
+        request.first_event = events.last_number
+        events.seq, events.request_id = request.seq, request.id
+        return SEQ.pack(request.seq)
+
+    # --- from the interpreter -----------------------------------------------------------------------------------
+
+    def done(self, frame: Frame, now: float) -> None:
+        """The running request has ended, and all its output has been taken."""
+        request = self._running
+        if request is None:
+            raise InterpreterBreach("an outcome of nothing")
+        told, _manifest, _references = frame.parts
+        self._running, self._is_asking, self._links.is_lenient = None, False, False
+        self._waiting.forget(request)
+        if request.is_numbered:
+            self._executed(request, frame, now)
+        else:
+            self._chunks.take()
+            for link, ref in request.waiters if not request.timed_out else ():
+                self._links.send(link, pack_frame(Kind.REPLY, (told,), ref=ref))
+        self._start_next(now)
+
+    def _executed(self, request: Request, frame: Frame, now: float) -> None:
+        session, events = self._session, self._events
+        output = session.output.finish()
+        session.seq = request.seq
+        events.seq, events.request_id = NONE, b""
+        parts = outcome_parts(request, frame.parts, output, events.last_number)
+        is_ready = not frame.flags & _STATE_FOLLOWS
+        self._hand_over.add(Outcome(request, parts, self._chunks.take(), is_ready=is_ready), now)
+
+    def chunk(self, frame: Frame, *, of_state: bool) -> None:
+        """A piece of a checkpoint; `of_state`: from a forked child."""
+        (self._state_chunks if of_state else self._chunks).add(frame)
+
+    def state(self, frame: Frame, now: float) -> None:
+        """The checkpoint that a forked child made."""
+        seq, manifest, references, unsaved = frame.parts
+        running_seq = self._running.seq if self._running is not None else 0
+        state = Checkpointed(manifest, references, unsaved, self._state_chunks.take())
+        self._hand_over.state(SEQ.unpack(seq)[0], state, running_seq, now)
+
+    def emit(self, frame: Frame) -> None:
+        """`display()` and `clear_output()`; beyond `output_bytes_max` of one eval they are dropped."""
+        kind, body = frame.parts
+        if len(kind) != 1 or kind[0] not in _EMITTED:
+            raise InterpreterBreach("an event of a kind that is not the interpreter's to make")
+        session = self._session
+        session.emitted_bytes += len(body)
+        if session.output.is_wanted and session.emitted_bytes <= session.limits["output_bytes_max"]:
+            self._events.publish(kind[0], body)
+
+    def ask(self, frame: Frame) -> None:
+        """`input()` waits for a line. Between requests there is nobody to ask."""
+        (body,) = frame.parts
+        if self._running is not None:
+            self._is_asking = True
+            self._events.publish(EventKind.INPUT_REQUEST, body)
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When the running request has had its time."""
+        return self._running.deadline if self._running is not None else None
+
+    def tick(self, now: float) -> None:
+        """Stop what is over its own time limit; raises `Unresponsive` when it does not stop."""
+        request = self._running
+        if request is None or request.deadline is None or now < request.deadline:
+            return
+        if request.timed_out:
+            raise Unresponsive(f"{request.type.decode()} did not stop when it was interrupted")
+        request.timed_out = True
+        request.deadline = now + self._session.limits["interrupt_grace_s"]
+        for link, ref in request.waiters:
+            self._links.refuse(link, ref, "timeout", "the time limit passed")
+        self._send_interrupt()

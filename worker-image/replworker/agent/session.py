@@ -1,0 +1,36 @@
+"""What the agent knows of the session that claimed the worker, and what every part of it shares."""
+
+from __future__ import annotations
+
+from replworker.agent.ids import IdTable
+from replworker.agent.limits import limits_of
+from replworker.agent.links import Effect, Links
+from replworker.agent.ring import EventLog
+from replworker.agent.text import Output
+
+
+class Session:
+    """One per worker, once."""
+
+    def __init__(self) -> None:
+        self.effects: list[Effect] = []
+        self.links = Links(self.effects)
+        self.events = EventLog(self.links)
+        self.output = Output(self.events.publish)
+        self.ids = IdTable()
+        self.limits: dict[str, int] = {}
+        self.keeps_state = True
+        """False with durability `none`: no checkpoint is asked for, and an outcome is forgotten once it is sent."""
+        self.seq = 0
+        """Of the last numbered request that was executed."""
+        self.committed = 0
+        """Up to this seq a front door has confirmed."""
+        self.emitted_bytes = 0
+        """Of display events since the last numbered request began."""
+
+    def limit(self, given: object) -> None:
+        """The limits in force; raises `ValueError`."""
+        limits = self.limits = limits_of(given)
+        self.links.window_bytes = limits["link_window_bytes"]
+        self.events.ring.limit(limits["events_kept_max"], limits["event_bytes_kept_max"])
+        self.output.limit(limits["output_bytes_max"], limits["text_bytes_max"])

@@ -1,0 +1,162 @@
+"""What a tenant wrote to stdout and stderr: cut at UTF-8 boundaries, limited, marked where something is missing.
+
+Pure: bytes in; events out through `publish`, or text that is collected for the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from replwire.frames import EventKind
+from replworker.agent.limits import EVENT_BYTES_MAX, TEXT_BYTES_MAX
+
+STDOUT: Final = 0
+STDERR: Final = 1
+
+_SILENT: Final = (b"", b"", 0, 0)
+
+Publish = Callable[[int, bytes], None]
+"""Takes `EventKind` and text."""
+
+
+def incomplete_tail(data: bytes, end: int) -> int:
+    """How many of the bytes before `end` begin a UTF-8 sequence that is not complete there: 0 to 3."""
+    for back in range(1, min(3, end) + 1):
+        byte = data[end - back]
+        if byte < 0x80:
+            return 0
+        if byte >= 0xC0:
+            wanted = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4 if byte < 0xF8 else 1
+            return back if wanted > back else 0
+    return 0
+
+
+def _mark(cut_bytes: int) -> bytes:
+    return f"\n[… {cut_bytes} bytes cut]".encode()
+
+
+class _Stream:
+    """One of the two."""
+
+    __slots__ = ("cut_bytes", "kind", "pieces", "tail")
+
+    def __init__(self, kind: EventKind) -> None:
+        self.kind = int(kind)
+        self.tail = b""
+        self.pieces: list[bytes] = []
+        self.cut_bytes = 0
+
+    def take_text(self) -> tuple[bytes, int]:
+        """What was collected, with a mark if something is missing, and how much is; nothing is left afterwards."""
+        text, cut_bytes = b"".join(self.pieces), self.cut_bytes
+        self.pieces.clear()
+        self.cut_bytes = 0
+        if not cut_bytes:
+            return text, 0
+        tail = incomplete_tail(text, len(text))
+        cut_bytes += tail
+        return text[: len(text) - tail] + _mark(cut_bytes), cut_bytes
+
+
+class Output:
+    """Both streams. What comes between two evals is treated as the eval before them wished it.
+
+    A session that streams gets it as events that belong to no request; one that does not finds it in front of the
+    next eval's text: it asked for no events, and nothing is dropped in silence.
+    """
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish_event = publish
+        self._streams = (_Stream(EventKind.STDOUT), _Stream(EventKind.STDERR))
+        self._is_streaming = False
+        self._is_marked = False
+        self._text_bytes = 0
+        self._output_bytes_max = self._text_bytes_max = 0
+        self.is_wanted = False
+        """Nothing is kept before a session has claimed the worker."""
+        self.written_bytes = 0
+        """Since the last `finish()`."""
+        self._dropped_bytes = 0
+
+    def limit(self, output_bytes_max: int, text_bytes_max: int) -> None:
+        """See `replwire.limits`."""
+        self._output_bytes_max = output_bytes_max
+        self._text_bytes_max = min(text_bytes_max, TEXT_BYTES_MAX)
+
+    def begin(self, *, streaming: bool) -> None:
+        """A numbered request starts; what was left over goes out, or in front of its text."""
+        if streaming and self._text_bytes:
+            for stream in self._streams:
+                self._publish(stream, stream.take_text()[0])
+            self._text_bytes = 0
+        if streaming or self._is_streaming:
+            self._flush_tails()
+            self.written_bytes = self._dropped_bytes = 0
+        self._is_streaming, self._is_marked = streaming, False
+
+    def take(self, which: int, data: bytes) -> None:
+        """Bytes that were written to `STDOUT` or `STDERR`."""
+        if not self.is_wanted:
+            return
+        before = self.written_bytes
+        self.written_bytes = before + len(data)
+        if not self._is_streaming:
+            self._collect(self._streams[which], data)
+        elif self.written_bytes <= self._output_bytes_max:
+            self._publish(self._streams[which], data)
+        else:
+            self._overflow(self._streams[which], data, max(0, self._output_bytes_max - before))
+
+    def finish(self) -> tuple[bytes, bytes, int, int]:
+        """The numbered request has ended: texts of stdout and stderr, bytes written, bytes of these that were cut."""
+        if not self.written_bytes:
+            return _SILENT
+        if self._is_streaming:
+            self._flush_tails()
+        stdout, stdout_cut = self._streams[STDOUT].take_text()
+        stderr, stderr_cut = self._streams[STDERR].take_text()
+        written_bytes, cut_bytes = self.written_bytes, self._dropped_bytes + stdout_cut + stderr_cut
+        self.written_bytes = self._dropped_bytes = self._text_bytes = 0
+        self._is_marked = False
+        return stdout, stderr, written_bytes, cut_bytes
+
+    def _collect(self, stream: _Stream, data: bytes) -> None:
+        room = self._text_bytes_max - self._text_bytes
+        if stream.cut_bytes:
+            room = 0  # the head is kept: nothing may follow what was cut
+        if room > 0:
+            kept = data if len(data) <= room else data[:room]
+            stream.pieces.append(kept)
+            self._text_bytes += len(kept)
+        if len(data) > room:
+            stream.cut_bytes += len(data) - max(0, room)
+
+    def _overflow(self, stream: _Stream, data: bytes, room: int) -> None:
+        self._dropped_bytes += len(data) - room
+        if self._is_marked:
+            return
+        self._is_marked = True
+        self._publish(stream, data[:room])
+        for item in self._streams:
+            self._dropped_bytes += len(item.tail)
+            item.tail = b""
+        said = f"\n[… more than {self._output_bytes_max} bytes: the rest is cut]\n"
+        self._publish_event(stream.kind, said.encode())
+
+    def _publish(self, stream: _Stream, data: bytes) -> None:
+        if stream.tail:
+            data = stream.tail + data
+        start, whole = 0, len(data) - incomplete_tail(data, len(data))
+        stream.tail = data[whole:]
+        while start < whole:
+            end = min(whole, start + EVENT_BYTES_MAX)
+            end -= incomplete_tail(data, end) if end < whole else 0
+            self._publish_event(stream.kind, data[start:end])
+            start = end
+
+    def _flush_tails(self) -> None:
+        for stream in self._streams:
+            if stream.tail:
+                self._publish_event(stream.kind, stream.tail)
+                stream.tail = b""
