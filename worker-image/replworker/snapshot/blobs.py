@@ -26,10 +26,15 @@ def digest_function() -> Callable[[Any], Any]:
     return openssl_sha256
 
 
-class Cutter:
-    """Cuts the parts of one checkpoint; collects references and the blocks that are new."""
+SendChunk = Callable[[bytes, bytes], None]
+"""Takes a content id and its bytes."""
 
-    def __init__(self, known: frozenset[bytes], chunk_bytes: int) -> None:
+
+class Cutter:
+    """Cuts the parts of one checkpoint; collects references, and the blocks that are new unless `send` takes them."""
+
+    def __init__(self, known: frozenset[bytes], chunk_bytes: int, send: SendChunk | None = None) -> None:
+        self._send = send
         self._known = known
         self._chunk_bytes = chunk_bytes
         self._digest = digest_function()
@@ -71,8 +76,14 @@ class Cutter:
         if name not in self.references:
             self.references[name] = None
             if name not in self._known:
-                self.chunks[name] = bytes(view)
+                self._keep(name, bytes(view))
         return name
+
+    def _keep(self, name: bytes, block: bytes) -> None:
+        if self._send is None:
+            self.chunks[name] = block
+        else:
+            self._send(name, block)
 
 
 def joined(blob: Blob, chunks: Mapping[bytes, bytes]) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from replworker.snapshot.ambient import Ambient
-from replworker.snapshot.blobs import Blob, Cutter
+from replworker.snapshot.blobs import Blob, Cutter, SendChunk
 from replworker.snapshot.contract import Checkpoint, SnapshotLimits, bounded
 from replworker.snapshot.files import Files, Packed
 from replworker.snapshot.manifest import Manifest, encode
@@ -54,8 +54,12 @@ class Snapshotter:
         self._known: frozenset[bytes] = frozenset()
         self._namespace_bytes = 0
 
-    def take(self, sources: Mapping[str, str]) -> Checkpoint:
-        """A checkpoint now, in place. `sources`: file name to text of evals; those that live code uses come along."""
+    def take(self, sources: Mapping[str, str], send: SendChunk | None = None) -> Checkpoint:
+        """A checkpoint now, in place. `sources`: file name to text of evals; those that live code uses come along.
+
+        `send` gets each new chunk as soon as it is cut, and the checkpoint has none: a large state is never in memory
+        twice.
+        """
         dumped = self._names.dump(large=self._namespace_bytes > self._limits.inline_bytes_max)
         files = self._files.pack()
         small = self._ambient.section(), files.small, self._sources.section(dumped.filenames, sources)
@@ -65,7 +69,7 @@ class Snapshotter:
         size = self._namespace_bytes + sum(map(len, parts)) + files.size - len(files.small)
         if size <= self._limits.inline_bytes_max and not files.large:
             return self._inline(dumped, files, parts, size)
-        return self._chunked(dumped, files, parts, size)
+        return self._chunked(dumped, files, parts, size, send)
 
     def wants_fork(self) -> bool:
         """Whether `take` is better called in a forked child: the names were large, or a look at them says so now."""
@@ -93,8 +97,10 @@ class Snapshotter:
         unsaved = self._unsaved(dumped, files.unsaved)
         return Checkpoint(encode(self._manifest(sections, buffers, parts, [], unsaved)), (), (), unsaved, size)
 
-    def _chunked(self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int) -> Checkpoint:
-        cutter = Cutter(self._known, self._limits.chunk_bytes)
+    def _chunked(
+        self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int, send: SendChunk | None
+    ) -> Checkpoint:
+        cutter = Cutter(self._known, self._limits.chunk_bytes, send)
         sections = tuple(_stream(section, cutter) for section in dumped.sections)
         buffers = tuple(cutter.cut(buffer.raw()) for buffer in dumped.buffers)
         small = tuple(_part(part, cutter) for part in parts)

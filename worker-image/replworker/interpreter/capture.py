@@ -1,0 +1,162 @@
+"""`sys.stdout` and `sys.stderr`: text goes to file descriptors 1 and 2, where C code and child processes write too.
+
+Writes go through at once up to `WRITES_AT_ONCE` in `HOLD_S`; above that rate up to `HELD_BYTES_MAX` or `HOLD_S` are
+held together. The agent reads two pipes, so at each change of stream the other pipe is read empty first: the order of
+stdout and stderr is exact. Nothing is dropped; a pipe that is full makes the writer wait.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+from _thread import RLock, allocate_lock, start_new_thread
+from time import monotonic, sleep
+from typing import Final
+
+from replworker.interpreter.gate import Gate
+
+WRITES_AT_ONCE: Final = 32
+HOLD_S: Final = 0.010
+HELD_BYTES_MAX: Final = 64 * 1024
+
+FLUSHER_ROUNDS: Final = 5
+"""Rounds of `HOLD_S` without anything held after which the flusher's thread ends."""
+
+DRAIN_PAUSE_S: Final = 0.00002
+DRAIN_PAUSE_MAX_S: Final = 0.001
+
+_FIONREAD: Final = 0x541B
+"""`termios.FIONREAD`; the module is not worth its memory."""
+
+
+class Pipe:
+    """One of the two descriptors, and what is held for it."""
+
+    __slots__ = ("fd", "held", "poll")
+
+    def __init__(self, fd: int) -> None:
+        self.held = bytearray()
+        self.fd = _non_blocking(fd)
+        self.poll = select.poll()
+        self.poll.register(self.fd, select.POLLOUT)
+
+
+def _non_blocking(fd: int) -> int:
+    """Another open file of the same pipe: child processes share the old one and must find it blocking."""
+    return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+class Capture:
+    """Both pipes; every method may be called from any thread."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._lock = RLock()
+        self.stdout = Pipe(1)
+        self.stderr = Pipe(2)
+        self._last = self.stdout
+        self._window_ends = 0.0
+        self._writes = 0
+        self._flusher = allocate_lock()
+        """Held while the flusher's thread lives."""
+        self._stop = allocate_lock()
+        """Let go of to end it; taken at all other times."""
+        self._stop.acquire()
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_child)
+
+    def put(self, pipe: Pipe, data: bytes) -> None:
+        """Write; an interrupt may come while it waits for room."""
+        with self._lock:
+            if pipe is not self._last:
+                self._settle(self._last)
+                self._last = pipe
+            pipe.held += data
+            if self._is_too_fast() and len(pipe.held) < HELD_BYTES_MAX:
+                self._start_flusher()
+            else:
+                self._flush(pipe)
+
+    def flush(self) -> None:
+        """Everything that is held goes out; the pipe that was written to last comes last."""
+        with self._lock:
+            self._flush(self._last)
+
+    def _is_too_fast(self) -> bool:
+        now = monotonic()
+        if now >= self._window_ends:
+            self._window_ends = now + HOLD_S
+            self._writes = 0
+        self._writes += 1
+        return self._writes > WRITES_AT_ONCE
+
+    def _settle(self, pipe: Pipe) -> None:
+        """Send what is held, and wait until the agent has read it."""
+        self._flush(pipe)
+        pause_s = DRAIN_PAUSE_S
+        while fcntl.ioctl(pipe.fd, _FIONREAD, b"\0\0\0\0") != b"\0\0\0\0":
+            sleep(pause_s)
+            pause_s = min(DRAIN_PAUSE_MAX_S, pause_s * 2)
+
+    def _flush(self, pipe: Pipe) -> None:
+        while pipe.held:
+            if not self._write(pipe):
+                self._wait_for_room(pipe)
+
+    def _write(self, pipe: Pipe) -> bool:
+        """As much as the pipe takes at once; whether it took anything. What it took is never forgotten."""
+        gate, held = self._gate, pipe.held
+        is_main = gate.is_main
+        if is_main:
+            gate.defers = True
+        try:
+            del held[: os.write(pipe.fd, held)]
+        except BlockingIOError:
+            return False
+        finally:
+            if is_main:
+                gate.resume()
+        return True
+
+    def _wait_for_room(self, pipe: Pipe) -> None:
+        try:
+            pipe.poll.poll()
+        except KeyboardInterrupt:
+            # The rest of a print that was interrupted: what other prints had left in front of it is kept.
+            del pipe.held[HELD_BYTES_MAX:]
+            raise
+
+    # --- the flusher: sends what is held when nobody writes any more ----------------------------------------------
+
+    def _start_flusher(self) -> None:
+        if self._flusher.acquire(blocking=False):
+            start_new_thread(self._flush_late, ())
+
+    def _flush_late(self) -> None:
+        idle_rounds = 0
+        while idle_rounds < FLUSHER_ROUNDS and not self._stop.acquire(timeout=HOLD_S):
+            with self._lock:
+                idle_rounds = 0 if self._last.held else idle_rounds + 1
+                self._flush(self._last)
+        self._flusher.release()
+
+    def _before_fork(self) -> None:
+        """A copy of this process must hold nothing that this one will send, and no lock that nobody there lets go."""
+        self._stop_flusher()
+        self._lock.acquire()
+        self._flush(self._last)
+
+    def _stop_flusher(self) -> None:
+        if not self._flusher.locked():
+            return
+        self._stop.release()
+        while self._flusher.locked():
+            sleep(DRAIN_PAUSE_S)
+        self._stop.acquire(blocking=False)
+
+    def _after_fork(self) -> None:
+        self._lock.release()
+
+    def _in_child(self) -> None:
+        self._lock = RLock()
+        self._flusher = allocate_lock()

@@ -1,0 +1,74 @@
+"""The interpreter's end of the control socket: frames in, frames out."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+from _thread import allocate_lock
+from collections.abc import Sequence
+from typing import Any, Final
+
+from replwire.frames import Frame, FrameReader, Kind, pack_frame
+from replworker.interpreter.gate import Gate
+
+RECEIVE_BYTES: Final = 256 * 1024
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def to_json(value: Any) -> bytes:
+    """Compact JSON; what UTF-8 can't carry becomes `?`. Raises `ValueError`, `TypeError` for what JSON can't."""
+    return _encode(value).encode("utf-8", "replace")
+
+
+class Channel:
+    """Blocking. The end of the socket is the end of the process: nobody is left to work for."""
+
+    def __init__(self, sock: socket.socket, gate: Gate) -> None:
+        self._receive = sock.recv
+        self._send_all = sock.sendall
+        self._gate = gate
+        self._lock = allocate_lock()
+        self._reader = FrameReader()
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN)
+        self.fd = sock.fileno()
+
+    def next_frame(self) -> Frame:
+        """Wait for one. In an open gate only the wait is interrupted, never the taking."""
+        gate = self._gate
+        while (frame := next(self._reader, None)) is None:
+            if gate.is_open:
+                self._poll.poll()
+            gate.defers = True
+            try:
+                data = self._receive(RECEIVE_BYTES)
+                if not data:
+                    os._exit(0)
+                self._reader.feed(data)
+            finally:
+                gate.resume()
+        return frame
+
+    def send(self, kind: Kind, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
+        """One frame, whole or not at all. Raises `FrameError` when it would be too large."""
+        self._send(pack_frame(kind, parts, flags=flags))
+
+    def send_chunks(self, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+        """CHUNK frames."""
+        for chunk in chunks:
+            self._send(pack_frame(Kind.CHUNK, chunk))
+
+    def _send(self, data: bytes) -> None:
+        gate = self._gate
+        with self._lock:
+            if not gate.is_main:
+                self._send_all(data)
+                return
+            gate.defers = True
+            try:
+                self._send_all(data)
+            finally:
+                gate.resume()

@@ -1,0 +1,130 @@
+"""One eval: compile, run, show the value, tell how it ended and what it used."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from resource import RUSAGE_CHILDREN as _CHILDREN
+from resource import RUSAGE_SELF as _SELF
+from resource import getrusage
+from time import perf_counter
+from types import CodeType
+from typing import Any, Final
+
+from replworker.interpreter.compiling import IS_COROUTINE, Compiler
+from replworker.interpreter.failures import described
+from replworker.interpreter.gate import Gate
+from replworker.interpreter.sources import Sources, filename_of
+from replworker.interpreter.streams import Output
+from replworker.interpreter.values import Values
+
+_KIB: Final = 1024
+_UNSET: Final = object()
+
+
+class Usage:
+    """Wall and CPU seconds of an eval (child processes that it waited for included), and the memory high-water mark."""
+
+    __slots__ = ("_cpu_s", "_wall_s")
+
+    def __init__(self) -> None:
+        self._cpu_s, _ = _used()
+        self._wall_s = perf_counter()
+
+    def receipt(self) -> dict[str, Any]:
+        """Since it was made; the peak is that of the process's life."""
+        wall_s = perf_counter() - self._wall_s
+        cpu_s, peak_bytes = _used()
+        return {"wall_s": round(wall_s, 6), "cpu_s": round(cpu_s - self._cpu_s, 6), "peak_memory_bytes": peak_bytes}
+
+
+def _used() -> tuple[float, int]:
+    """CPU seconds, of child processes too, and the process's peak memory in bytes."""
+    own, children = getrusage(_SELF), getrusage(_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, own.ru_maxrss * _KIB
+
+
+class Evaluator:
+    """Runs evals in one namespace."""
+
+    def __init__(
+        self, namespace: dict[str, Any], *, gate: Gate, values: Values, sources: Sources, compiler: Compiler,
+        stderr: Output,
+    ) -> None:  # fmt: skip
+        self._namespace = namespace
+        self._gate = gate
+        self._values = values
+        self._sources = sources
+        self._compiler = compiler
+        self._stderr = stderr
+        self._loop: Any = None
+        self._shown: object = _UNSET
+        """What we put into `_` last."""
+
+    def restored(self) -> None:
+        """`_` of the checkpoint is ours to replace, unless it looks like a translation function."""
+        found = self._namespace.get("_", _UNSET)
+        self._shown = _UNSET if callable(found) else found
+        self._compiler.recall(self._namespace)
+
+    def run(self, number: int, source: str, *, silent: bool) -> dict[str, Any]:
+        """The outcome, without what the checkpoint says. Interrupts hit from here to the end of the value's repr."""
+        usage, gate = Usage(), self._gate
+        text: str | None = None
+        data: dict[str, Any] = {}
+        error: dict[str, Any] | None = None
+        try:
+            gate.open()
+            try:
+                value = self._value_of(source, filename_of(number), silent=silent)
+                if value is not None:
+                    text, data = self._values.shown(value)
+            finally:
+                gate.close()
+            if value is not None:
+                self._remember(value)
+        except BaseException as failure:
+            gate.close()
+            error = self._fail(failure)
+            failure.__traceback__ = None
+        return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": usage.receipt()}
+
+    def _value_of(self, source: str, filename: str, *, silent: bool) -> Any:
+        self._sources.add(filename, source)
+        statements, expression = self._compiler.compile(source, filename, wants_value=not silent)
+        if statements is not None:
+            self._run_code(statements)
+        return self._run_code(expression) if expression is not None else None
+
+    def _run_code(self, code: CodeType) -> Any:
+        found = eval(code, self._namespace)
+        return self._awaited(found) if code.co_flags & IS_COROUTINE else found
+
+    def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Top-level `await`: one event loop for all evals, so that tasks go on in later ones."""
+        import asyncio
+
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+        task = loop.create_task(coroutine)
+        try:
+            return loop.run_until_complete(task)
+        except KeyboardInterrupt:
+            task.cancel()
+            try:
+                loop.run_until_complete(task)
+            except asyncio.CancelledError:
+                pass
+            raise
+
+    def _remember(self, value: object) -> None:
+        """In `_`, unless the tenant has a `_` of his own."""
+        if self._namespace.get("_", _UNSET) is self._shown or "_" not in self._namespace:
+            self._namespace["_"] = self._shown = value
+
+    def _fail(self, failure: BaseException) -> dict[str, Any]:
+        interrupted = isinstance(failure, KeyboardInterrupt) and self._gate.was_used
+        error, text = described(failure, interrupted=interrupted)
+        self._stderr.write(text)
+        return error

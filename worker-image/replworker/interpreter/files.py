@@ -1,0 +1,146 @@
+"""`files`: list, read, write, delete and stat in the session's working folder, and nowhere else."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import stat
+from collections.abc import Callable
+from typing import Any, Final
+
+ENTRIES_MAX: Final = 2000
+
+Answer = dict[str, Any]
+
+
+class FileFault(Exception):
+    """What the client asked for can't be done; `code` is one of the wire's."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Files:
+    """Of one working folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = os.path.realpath(folder)
+        self._bytes_max = 0
+        self._operations: dict[str, Callable[[str, dict[str, Any]], Answer]] = {
+            "list": self._list, "read": self._read, "write": self._write, "delete": self._delete, "stat": self._stat,
+        }  # fmt: skip
+
+    def limit(self, file_bytes_max: int) -> None:
+        """See `replwire.limits`."""
+        self._bytes_max = file_bytes_max
+
+    def serve(self, payload: dict[str, Any]) -> Answer:
+        """The reply; `{"error": {code, message}}` for what can't be done."""
+        try:
+            operation = self._operations[payload["op"]]
+            return operation(self._place(payload["path"]), payload)
+        except FileFault as fault:
+            return {"error": {"code": fault.code, "message": fault.message}}
+        except FileNotFoundError:
+            return {"error": {"code": "not_found", "message": "no such file"}}
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            return {"error": {"code": _code_of(error), "message": reason}}
+
+    def _place(self, path: str) -> str:
+        """The path in full; links are followed as far as they stay inside. Raises `FileFault`."""
+        if os.path.isabs(path) or "\0" in path:
+            raise FileFault("bad_message", "path is relative to the working folder")
+        whole = os.path.normpath(os.path.join(self._folder, path))
+        real = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
+        for place in (whole, real, os.path.realpath(whole)):
+            if place != self._folder and not place.startswith(self._folder + os.sep):
+                raise FileFault("forbidden", "path leads out of the working folder")
+        return whole
+
+    def _list(self, place: str, payload: dict[str, Any]) -> Answer:
+        with os.scandir(place) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        shown = [{"name": entry.name, **_facts(entry.stat(follow_symlinks=False))} for entry in found[:ENTRIES_MAX]]
+        return {"entries": shown, "more": max(0, len(found) - ENTRIES_MAX)}
+
+    def _stat(self, place: str, payload: dict[str, Any]) -> Answer:
+        return _facts(os.lstat(place))
+
+    def _read(self, place: str, payload: dict[str, Any]) -> Answer:
+        # A pipe that a tenant made would never answer.
+        handle = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise FileFault("bad_message", "not a file")
+            data = file.read(self._bytes_max + 1)
+        if len(data) > self._bytes_max:
+            raise FileFault("too_large", f"the file is over {self._bytes_max} bytes")
+        return {"data": binascii.b2a_base64(data, newline=False).decode("ascii"), "size": len(data)}
+
+    def _write(self, place: str, payload: dict[str, Any]) -> Answer:
+        data = _decoded(payload.get("data"))
+        if len(data) > self._bytes_max:
+            raise FileFault("too_large", f"data is over {self._bytes_max} bytes")
+        if place == self._folder:
+            raise FileFault("bad_message", "path names the working folder itself")
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        self._replace(place, data)
+        return {"size": len(data)}
+
+    def _replace(self, place: str, data: bytes) -> None:
+        """All of the new content or all of the old."""
+        unfinished = os.path.join(os.path.dirname(place), f".{os.getpid()}.unfinished")
+        if os.path.isdir(place):
+            raise FileFault("bad_message", "a folder has this name")
+        try:
+            with open(unfinished, "wb") as file:
+                file.write(data)
+            os.replace(unfinished, os.path.realpath(place))
+        except BaseException:
+            _quietly_remove(unfinished)
+            raise
+
+    def _delete(self, place: str, payload: dict[str, Any]) -> Answer:
+        if place == self._folder:
+            raise FileFault("bad_message", "path names the working folder itself")
+        if os.path.isdir(place) and not os.path.islink(place):
+            import shutil
+
+            shutil.rmtree(place)
+        else:
+            os.unlink(place)
+        return {}
+
+
+def _decoded(data: object) -> bytes:
+    if not isinstance(data, str):
+        raise FileFault("bad_message", "write needs data")
+    try:
+        return binascii.a2b_base64(data.encode("ascii"), strict_mode=True)
+    except (ValueError, binascii.Error):
+        raise FileFault("bad_message", "data is not base64") from None
+
+
+def _facts(found: os.stat_result) -> Answer:
+    kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"), (stat.S_ISLNK, "link"))
+    kind = next((name for test, name in kinds if test(found.st_mode)), "other")
+    return {"kind": kind, "size": found.st_size, "modified": found.st_mtime}
+
+
+def _code_of(error: Exception) -> str:
+    import errno
+
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "quota_exceeded"
+    return "forbidden" if number in (errno.EACCES, errno.EPERM, errno.EROFS) else "bad_message"
+
+
+def _quietly_remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -1,0 +1,203 @@
+"""The interpreter's process: makes the namespace, then serves frames one at a time until the agent goes away."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import select
+import socket
+import sys
+from types import ModuleType
+from typing import Any, Final, NoReturn
+
+from replwire.frames import SEQ, Flag, Frame, FrameError, Kind
+from replworker.interpreter import display
+from replworker.interpreter.asking import Asker
+from replworker.interpreter.c_output import COutput
+from replworker.interpreter.capture import Capture
+from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.compiling import Compiler
+from replworker.interpreter.evaluating import Evaluator
+from replworker.interpreter.files import Files
+from replworker.interpreter.gate import Gate
+from replworker.interpreter.import_hooks import ImportHook
+from replworker.interpreter.sources import Sources
+from replworker.interpreter.state import State, StateKeeper
+from replworker.interpreter.streams import Input, Output
+from replworker.interpreter.values import Values
+
+_BUILTINS: Final = {
+    "display": display.display, "update_display": display.update_display, "clear_output": display.clear_output,
+}  # fmt: skip
+
+
+class Interpreter:
+    """Everything of one session that runs a tenant's code."""
+
+    def __init__(self, control: socket.socket, state_channel: socket.socket, work_folder: str) -> None:
+        self._main = _make_main()
+        self._gate = gate = Gate()
+        self._channel = Channel(control, gate)
+        self._capture = Capture(gate)
+        self._c_output = COutput()
+        self._values = Values()
+        self._sources = Sources()
+        self._asker = Asker(self._channel, self._capture, gate)
+        self._files = Files(work_folder)
+        self._work_folder = work_folder
+        stderr = self._take_over_streams()
+        self._evaluator = Evaluator(
+            vars(self._main), gate=gate, values=self._values, sources=self._sources, compiler=Compiler(), stderr=stderr
+        )
+        display.Displays(self._channel, self._capture, self._values)
+        self._make_builtins()
+        self._state = StateKeeper(
+            vars(self._main), channel=self._channel, state_channel=state_channel, work_folder=work_folder,
+            injected=self._injected(), gate=gate, sources=self._sources,
+        )  # fmt: skip
+        self._kept = [control, state_channel]
+
+    def _take_over_streams(self) -> Output:
+        capture = self._capture
+        stdout = Output(capture, capture.stdout, 1, "<stdout>")
+        stderr = Output(capture, capture.stderr, 2, "<stderr>")
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = stdout, stderr  # type: ignore[assignment,misc]
+        sys.stdin = sys.__stdin__ = Input(self._asker.ask)  # type: ignore[assignment,misc]
+        return stderr
+
+    def _make_builtins(self) -> None:
+        builtins.input = self._asker.make_input()
+        for name, value in _BUILTINS.items():
+            setattr(builtins, name, value)
+        getpass = self._asker.make_getpass()
+        ImportHook(
+            {"getpass": lambda module: setattr(module, "getpass", getpass), "linecache": self._sources.show_in}
+        ).install()
+
+    def _injected(self) -> dict[str, object]:
+        """What is ours and a tenant may have bound to a name of his own."""
+        return {**_BUILTINS, "input": builtins.input, "stdout": sys.stdout, "stderr": sys.stderr, "stdin": sys.stdin}
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def serve(self) -> NoReturn:
+        """For ever."""
+        self._channel.send(Kind.READY, (b"{}",))
+        while True:
+            self._serve_one(self._wait())
+
+    def _wait(self) -> Frame:
+        """The next frame; meanwhile the child that takes a checkpoint may end."""
+        child_fd = self._state.child_fd
+        if child_fd is not None:
+            poll = select.poll()
+            poll.register(self._channel.fd, select.POLLIN)
+            poll.register(child_fd, select.POLLIN)
+            if any(fd == child_fd for fd, _ in poll.poll()):
+                self._state.collect(is_current=True)
+        return self._channel.next_frame()
+
+    def _serve_one(self, frame: Frame) -> None:
+        if frame.kind == Kind.RUN:
+            self._run(frame)
+        elif frame.kind == Kind.RESTORE:
+            self._restore(frame)
+        # Anything else is an answer that came too late.
+
+    def _restore(self, frame: Frame) -> None:
+        text, manifest = frame.parts
+        told = json.loads(text)
+        chunks = dict(self._next_chunk() for _ in range(told["chunks"]))
+        limits = told["limits"]
+        self._values.limit(limits["value_bytes_max"])
+        self._files.limit(limits["file_bytes_max"])
+        self._state.limit(limits["files_max"])
+        report = self._state.restore(manifest, chunks)
+        self._evaluator.restored()
+        self._flush()
+        self._channel.send(Kind.RESTORED, (to_json(report),))
+
+    def _next_chunk(self) -> tuple[bytes, bytes]:
+        content_id, data = self._channel.next_frame().parts
+        return content_id, data
+
+    def _run(self, frame: Frame) -> None:
+        seq, type_, id_, body = frame.parts
+        number = SEQ.unpack(seq)[0]
+        payload = json.loads(body)
+        self._asker.begin(id_, frame.flags)
+        told = self._eval(number, payload) if type_ == b"eval" else self._auxiliary(type_, payload)
+        self._asker.end()
+        self._flush()
+        state = self._state.checkpoint(number) if frame.flags & Flag.SNAPSHOT else State()
+        if type_ == b"eval":
+            told["unsaved"] = state.unsaved
+        self._done(told, state)
+
+    def _eval(self, number: int, payload: dict[str, Any]) -> dict[str, Any]:
+        return self._evaluator.run(number, payload["code"], silent=bool(payload.get("silent")))
+
+    def _done(self, told: dict[str, Any], state: State) -> None:
+        try:
+            self._channel.send(Kind.DONE, (to_json(told), state.manifest, state.references), flags=state.flags)
+        except FrameError:
+            # Each part has its limit; together they may still be over that of a frame.
+            cut = {**told, "output": None, "data": {}} if "receipt" in told else _fault("too_large", "the reply")
+            self._channel.send(Kind.DONE, (to_json(cut), state.manifest, state.references), flags=state.flags)
+
+    def _flush(self) -> None:
+        self._c_output.flush()
+        self._capture.flush()
+
+    # --- what is no eval ----------------------------------------------------------------------------------------
+
+    def _auxiliary(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
+        """Runs a tenant's `__dir__`, `__repr__` and the like: the agent interrupts what takes too long."""
+        try:
+            self._gate.open()
+            try:
+                return self._answer(type_, payload)
+            finally:
+                self._gate.close()
+        except KeyboardInterrupt:
+            self._gate.close()
+            return _fault("timeout", "it took too long and was interrupted")
+        except BaseException as error:
+            self._gate.close()
+            return _fault("bad_message", f"code of the session failed: {type(error).__name__}")
+
+    def _answer(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
+        # Imported when they are first asked for: most sessions never do.
+        if type_ == b"files":
+            return self._files.serve(payload)
+        if type_ == b"complete":
+            from replworker.interpreter.completing import Completer
+
+            return Completer(vars(self._main), self._work_folder).complete(payload["code"], payload["cursor"])
+        from replworker.interpreter import inspecting
+
+        if type_ == b"inspect":
+            detail = payload.get("detail", 0)
+            return inspecting.inspected(payload["code"], payload["cursor"], detail, vars(self._main))
+        state = self._state
+        return inspecting.variables(payload.get("prefix") or "", vars(self._main), state.unsaved, is_kept=state.is_kept)
+
+
+def _fault(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+def _make_main() -> ModuleType:
+    """A fresh `__main__`: the namespace of the session."""
+    main = ModuleType("__main__")
+    vars(main)["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    return main
+
+
+def prepare_process(work_folder: str) -> None:
+    """What a tenant's program finds: its folder, and modules that it puts there."""
+    os.chdir(work_folder)
+    sys.path.insert(0, "")
+    sys.argv[:] = [""]

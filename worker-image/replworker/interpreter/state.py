@@ -1,0 +1,143 @@
+"""The session's state: restored once, checkpointed after each numbered request."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, NoReturn
+
+from replwire.frames import SEQ, Flag, Kind, pack_frame
+from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.gate import Gate
+from replworker.interpreter.snapshot_child import SnapshotChild, start
+from replworker.interpreter.sources import Sources
+from replworker.snapshot import Checkpoint, RestoreError, SnapshotLimits, Snapshotter, restore
+
+INTERRUPT_AFTER_S: Final = 1.0
+"""An interrupt that comes earlier was meant for the eval, which has ended; a later one costs the name in hand."""
+
+ATTEMPTS: Final = 2
+
+CHECKPOINT_FAILED_STATUS: Final = 71
+"""Exit status (`EX_OSERR`) when no checkpoint can be made: the session goes on from the one before, elsewhere."""
+
+
+class State(NamedTuple):
+    """What DONE says of a checkpoint."""
+
+    manifest: bytes = b""
+    references: bytes = b""
+    unsaved: dict[str, str] = {}  # noqa: RUF012 - never changed
+    flags: int = 0
+
+
+class StateKeeper:
+    """Checkpoints of one namespace. Make it when the process is as tenants find it, before any of their code runs."""
+
+    def __init__(
+        self, namespace: dict[str, Any], *, channel: Channel, state_channel: socket.socket, work_folder: str,
+        injected: Mapping[str, object], gate: Gate, sources: Sources,
+    ) -> None:  # fmt: skip
+        self._namespace = namespace
+        self._channel = channel
+        self._state_channel = state_channel
+        self._work_folder = work_folder
+        self._injected = injected
+        self._gate = gate
+        self._sources = sources
+        self._child: SnapshotChild | None = None
+        self.unsaved: dict[str, str] = {}
+        """Of the last checkpoint."""
+        self.is_kept = False
+        """Whether there is one at all."""
+        self._snapshotter = self._new_snapshotter(SnapshotLimits())
+
+    def _new_snapshotter(self, limits: SnapshotLimits) -> Snapshotter:
+        return Snapshotter(self._namespace, work_folder=self._work_folder, limits=limits, injected=self._injected)
+
+    @property
+    def child_fd(self) -> int | None:
+        """Readable when the child that takes a checkpoint has something to say: then call `collect`."""
+        return self._child.fd if self._child is not None else None
+
+    def limit(self, files_max: int) -> None:
+        """See `replwire.limits`; before the first checkpoint."""
+        self._snapshotter = self._new_snapshotter(SnapshotLimits(files_max=files_max))
+
+    def restore(self, manifest: bytes, chunks: Mapping[bytes, bytes]) -> dict[str, Any]:
+        """What RESTORED says."""
+        if not manifest:
+            return {"unsaved": {}}
+        self._gate.open()
+        try:
+            report = restore(manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected)
+        except RestoreError as error:
+            return {"error": {"code": error.code, "message": str(error)}}
+        finally:
+            self._gate.close()
+        for filename, text in report.sources.items():
+            self._sources.add(filename, text)
+        self._snapshotter.restored(report.references, unsaved=report.unsaved)
+        self.unsaved, self.is_kept = dict(report.unsaved), True
+        return {"unsaved": self.unsaved}
+
+    # --- checkpoints --------------------------------------------------------------------------------------------
+
+    def checkpoint(self, seq: int) -> State:
+        """Of the state after `seq`; its chunks have been sent, or a child sends it all."""
+        self.collect(is_current=False)
+        self.is_kept = True
+        if self._snapshotter.wants_fork():
+            self._child = start(self._snapshotter, self._sources.texts, self._state_channel, seq)
+            if self._child is not None:
+                return State(flags=int(Flag.STATE_FOLLOWS))
+        taken = self._taken()
+        self._channel.send_chunks(taken.chunks)
+        self.unsaved = taken.unsaved
+        return State(taken.manifest, b"".join(taken.references), taken.unsaved)
+
+    def collect(self, *, is_current: bool) -> None:
+        """Hear the child's last word, and wait for it.
+
+        `is_current`: nothing ran since it was forked, so that its checkpoint can be taken here if it failed.
+        """
+        child, self._child = self._child, None
+        if child is None:
+            return
+        told = child.finish()
+        if told is not None:
+            self._snapshotter.restored(told.references, state_bytes=told.state_bytes, unsaved=told.unsaved)
+            self.unsaved = told.unsaved
+        elif is_current:
+            self._send_state(child.seq, self._taken())
+        else:
+            _give_up("the child that took the checkpoint failed, and its state is gone")
+
+    def _send_state(self, seq: int, taken: Checkpoint) -> None:
+        for chunk in taken.chunks:
+            self._state_channel.sendall(pack_frame(Kind.CHUNK, chunk))
+        parts = (SEQ.pack(seq), taken.manifest, b"".join(taken.references), to_json(taken.unsaved))
+        self._state_channel.sendall(pack_frame(Kind.STATE, parts))
+        self.unsaved = taken.unsaved
+
+    def _taken(self) -> Checkpoint:
+        """In place. A tenant's object that loops is interrupted when the eval's time is over."""
+        fault = "it was interrupted"
+        for _ in range(ATTEMPTS):
+            try:
+                self._gate.open(after_s=INTERRUPT_AFTER_S)
+                try:
+                    return self._snapshotter.take(self._sources.texts)
+                finally:
+                    self._gate.close()
+            except KeyboardInterrupt:
+                self._gate.close()
+            except BaseException as error:
+                fault = type(error).__name__
+        _give_up(f"no checkpoint can be made: {fault}")
+
+
+def _give_up(reason: str) -> NoReturn:
+    os.write(2, f"{reason}\n".encode())
+    os._exit(CHECKPOINT_FAILED_STATUS)

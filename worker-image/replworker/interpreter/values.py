@@ -1,0 +1,123 @@
+"""The value of an eval as text and as a MIME bundle (`_repr_mimebundle_` and `_repr_*_`, as Jupyter has them)."""
+
+from __future__ import annotations
+
+import binascii
+from typing import Any, Final
+
+from replworker.interpreter.channel import to_json
+
+PLAIN: Final = "text/plain"
+
+REPRESENTATIONS: Final = (
+    ("_repr_html_", "text/html"),
+    ("_repr_markdown_", "text/markdown"),
+    ("_repr_latex_", "text/latex"),
+    ("_repr_svg_", "image/svg+xml"),
+    ("_repr_png_", "image/png"),
+    ("_repr_jpeg_", "image/jpeg"),
+    ("_repr_pdf_", "application/pdf"),
+    ("_repr_json_", "application/json"),
+    ("_repr_javascript_", "application/javascript"),
+)
+
+VALUE_BYTES_MAX: Final = 1024 * 1024
+"""Upper bound of the limit `value_bytes_max`: text and bundle have to fit into one frame."""
+
+_SIMPLE: Final = frozenset(
+    (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range, slice, type(None))
+)
+"""Types that have no rich form."""
+
+
+class Values:
+    """Shows values within `value_bytes_max`."""
+
+    def __init__(self) -> None:
+        self._bytes_max = VALUE_BYTES_MAX
+
+    def limit(self, value_bytes_max: int) -> None:
+        """See `replwire.limits`."""
+        self._bytes_max = min(value_bytes_max, VALUE_BYTES_MAX)
+
+    def shown(self, value: object) -> tuple[str, dict[str, Any]]:
+        """Its repr and its bundle. Raises what the value's own `__repr__` raises."""
+        text = self._cut(repr(value))
+        bundle: dict[str, Any] = {PLAIN: text}
+        if type(value) not in _SIMPLE:
+            bundle |= self._rich(value)[0]
+        return text, bundle
+
+    def bundle(self, value: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        """`(data, metadata)`, for `display()`."""
+        data: dict[str, Any] = {PLAIN: self._cut(repr(value))}
+        if type(value) in _SIMPLE:
+            return data, {}
+        rich, metadata = self._rich(value)
+        return data | rich, metadata
+
+    def checked(self, data: object, metadata: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A bundle that a tenant made himself; forms that are too large or no JSON are left out. `TypeError`."""
+        if not isinstance(data, dict):
+            raise TypeError("a MIME bundle is a dict of forms by MIME type")
+        forms = {str(mime): form for mime, value in data.items() if (form := self._form(value)) is not None}
+        extra = metadata if isinstance(metadata, dict) and self._fits(metadata) else {}
+        return forms, extra
+
+    # --- rich forms ---------------------------------------------------------------------------------------------
+
+    def _rich(self, value: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        # Methods are looked up on the type: an object that answers to every name has no rich form.
+        kind = type(value)
+        if isinstance(value, type):
+            return {}, {}
+        if (whole := getattr(kind, "_repr_mimebundle_", None)) is not None:
+            found = _quietly(whole, value, include=None, exclude=None)
+            data, metadata = found if isinstance(found, tuple) and len(found) == 2 else (found, {})
+            if isinstance(data, dict):
+                return self.checked(data, metadata)
+        return self._single_forms(value, kind)
+
+    def _single_forms(self, value: object, kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+        data: dict[str, Any] = {}
+        metadata: dict[str, Any] = {}
+        for method, mime in REPRESENTATIONS:
+            if (make := getattr(kind, method, None)) is None:
+                continue
+            form = _quietly(make, value)
+            if isinstance(form, tuple) and len(form) == 2:
+                form, metadata[mime] = form
+            if form is not None and (shown := self._form(form)) is not None:
+                data[mime] = shown
+        return data, metadata if self._fits(metadata) else {}
+
+    def _form(self, form: object) -> Any:
+        """As JSON can carry it, binary data as base64; None when it can't or is too large."""
+        if isinstance(form, bytes | bytearray):
+            form = binascii.b2a_base64(form, newline=False).decode("ascii")
+        return form if self._fits(form) else None
+
+    def _fits(self, form: object) -> bool:
+        try:
+            return len(to_json(form)) <= self._bytes_max
+        except (TypeError, ValueError, RecursionError):
+            return False
+
+    def _cut(self, text: str) -> str:
+        """Text of at most so many bytes in UTF-8, with a mark where it was cut."""
+        if len(text) * 4 <= self._bytes_max:
+            return text
+        data = text.encode("utf-8", "replace")
+        if len(data) <= self._bytes_max:
+            return text
+        return data[: self._bytes_max].decode("utf-8", "ignore") + f"… [{len(data) - self._bytes_max} bytes cut]"
+
+
+def _quietly(make: Any, value: object, **words: object) -> Any:
+    """A rich form that fails is left out; the repr is there all the same."""
+    try:
+        return make(value, **words)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None
