@@ -82,6 +82,11 @@ class Capture:
         with self._lock:
             self._flush(self._last)
 
+    def settle(self) -> None:
+        """The same, and wait until the agent has read it."""
+        with self._lock:
+            self._settle(self._last)
+
     def _is_too_fast(self) -> bool:
         now = monotonic()
         if now >= self._window_ends:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import socket
 from _thread import allocate_lock
 from collections.abc import Sequence
+from time import sleep
 from typing import Any, Final
 
 from replwire.frames import Frame, FrameReader, Kind, pack_frame
 from replworker.interpreter.gate import Gate
 
 RECEIVE_BYTES: Final = 256 * 1024
+
+PAUSE_S: Final = 0.00002
+PAUSE_MAX_S: Final = 0.001
+
+_SIOCOUTQ: Final = 0x5411
+"""Bytes of a socket that the other side has not read (unix(7))."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -60,6 +68,13 @@ class Channel:
         """CHUNK frames."""
         for chunk in chunks:
             self._send(pack_frame(Kind.CHUNK, chunk))
+
+    def wait_until_read(self) -> None:
+        """Until the agent has taken everything that was sent."""
+        pause_s = PAUSE_S
+        while fcntl.ioctl(self.fd, _SIOCOUTQ, b"\0\0\0\0") != b"\0\0\0\0":
+            sleep(pause_s)
+            pause_s = min(PAUSE_MAX_S, pause_s * 2)
 
     def _send(self, data: bytes) -> None:
         gate = self._gate

@@ -60,10 +60,10 @@ class Compiler:
         future: Any = sys.modules.get("__future__")
         if future is not None:
             for name in future.all_feature_names:
-                feature = getattr(future, name)
-                flag: int = feature.compiler_flag
-                if namespace.get(name) is feature:
-                    self._flags |= flag
+                # Restored by value: another object with the same contents.
+                found: Any = namespace.get(name)
+                if type(found) is future._Feature:
+                    self._flags |= found.compiler_flag
 
 
 def _is_hidden(source: str, last: _ast.Expr) -> bool:

@@ -65,8 +65,10 @@ class Displays:
         body = to_json(told)
         if len(body) > DISPLAY_BYTES_MAX:
             raise ValueError(f"a display of {len(body)} bytes is over the limit of {DISPLAY_BYTES_MAX}")
-        self._capture.flush()
+        # The agent reads three descriptors: what was printed before must be read before, what comes after, after.
+        self._capture.settle()
         self._channel.send(Kind.EMIT, (bytes((kind,)), body))
+        self._channel.wait_until_read()
 
 
 _displays: list[Displays] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Coroutine
 from resource import RUSAGE_CHILDREN as _CHILDREN
 from resource import RUSAGE_SELF as _SELF
@@ -85,7 +86,6 @@ class Evaluator:
         except BaseException as failure:
             gate.close()
             error = self._fail(failure)
-            failure.__traceback__ = None
         return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": usage.receipt()}
 
     def _value_of(self, source: str, filename: str, *, silent: bool) -> Any:
@@ -127,4 +127,6 @@ class Evaluator:
         interrupted = isinstance(failure, KeyboardInterrupt) and self._gate.was_used
         error, text = described(failure, interrupted=interrupted)
         self._stderr.write(text)
+        # Debuggers (`pdb.pm()`) read these, as in Python's own prompt.
+        sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__
         return error

@@ -26,6 +26,11 @@ class Gate:
         """Set around steps of ours that must not be torn; `resume()` ends it."""
         self.was_used = False
         """Whether an interrupt was raised since the gate was opened."""
+        self._install()
+
+    def _install(self) -> None:
+        # Not `signal.signal`, which makes enumeration members of its arguments: 5 µs of each eval.
+        _signal.signal(_signal.SIGINT, self._handle)
 
     @property
     def is_open(self) -> bool:
@@ -42,8 +47,7 @@ class Gate:
 
         The handler is installed again each time, because a tenant may have put another one in its place.
         """
-        # Not `signal.signal`, which makes enumeration members of its arguments: 5 µs of each eval.
-        _signal.signal(_signal.SIGINT, self._handle)
+        self._install()
         self.was_used = self._is_pending = self.defers = False
         self._opens_at = monotonic() + after_s if after_s else 0.0
         self._is_open = True

@@ -1,0 +1,189 @@
+"""complete, inspect, variables, files: what is there, without surprises."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from support.worker_client import WorkerClient
+
+SETUP = """
+import os, collections
+def greet(name: str, *, loud=False) -> str:
+    'Say hello.'
+    return name
+class Box:
+    'A box.'
+    size = 3
+    def open(self): pass
+    @property
+    def danger(self): raise SystemExit
+box = Box()
+table = {'alpha': {'beta': 1}, 'a b': 2, 3: 4}
+counts = collections.defaultdict(list)
+"""
+
+
+def complete(link: WorkerClient, code: str) -> list[str]:
+    """Texts of the matches at the end of the code."""
+    matches = link.ask("complete", {"code": code, "cursor": len(code)})["matches"]
+    assert all(0 <= match["start"] <= match["end"] == len(code) for match in matches)
+    return [match["text"] for match in matches]
+
+
+@pytest.mark.parametrize(
+    ("code", "among"),
+    [
+        ("gre", "greet"),
+        ("x = gre", "greet"),
+        ("pri", "print"),
+        ("whi", "while"),
+        ("box.op", "open"),
+        ("box.", "danger"),
+        ("os.path.jo", "join"),
+        ("table['al", "alpha"),
+        ("table['alpha']['be", "beta"),
+        ("table['alpha'].ke", "keys"),
+        ("f(box.si", "size"),
+        ("import collec", "collections"),
+        ("import os, js", "json"),
+        ("import xml.et", "etree"),
+        ("from xml.dom imp", "import"),
+        ("from os import pa", "path"),
+        ("from xml import et", "etree"),
+        ("open('no", "note.txt"),
+        ("open('sub/in", "inner.txt"),
+        ("line = 1\ngre", "greet"),
+    ],
+)
+def test_completion(worker, link, code, among):
+    """Names, attributes, keys, imports, paths."""
+    (worker.work_folder / "sub").mkdir()
+    (worker.work_folder / "sub" / "inner.txt").touch()
+    (worker.work_folder / "note.txt").touch()
+    link.eval(SETUP)
+    assert among in complete(link, code)
+
+
+@pytest.mark.parametrize(
+    "code", ["nothing.here", "1.", "# box.", "box.open().", "counts['x", "'text", "x = '''", "(", "box..", ""]
+)
+def test_completion_that_finds_nothing_harmful(link, code):
+    """No call is made, no key comes into being, and odd text is no error."""
+    link.eval(SETUP)
+    complete(link, code)
+    assert link.eval("dict(counts)").told["output"] == "{}"
+
+
+def test_completion_kinds(link):
+    """What a match is, for the client's icons."""
+    link.eval(SETUP)
+    matches = link.ask("complete", {"code": "box.", "cursor": 4})["matches"]
+    kinds = {match["text"]: match["kind"] for match in matches}
+    assert (kinds["open"], kinds["danger"]) == ("function", "property")
+
+
+@pytest.mark.parametrize(
+    ("code", "cursor", "name"),
+    [
+        ("greet", 2, "greet"),
+        ("greet(", 6, "greet"),
+        ("greet(1, ", 9, "greet"),
+        ("box.open", 6, "box.open"),
+        ("box.open", 1, "box"),
+        ("greet(box)", 7, "box"),
+    ],
+)
+def test_inspect_finds_what_the_cursor_means(link, code, cursor, name):
+    """The expression under it, else the call around it."""
+    link.eval(SETUP)
+    told = link.ask("inspect", {"code": code, "cursor": cursor})
+    assert (told["found"], told["name"]) == (True, name)
+
+
+def test_inspect_tells_signature_docstring_and_source(link):
+    """The source with `detail` 1."""
+    link.eval(SETUP)
+    told = link.ask("inspect", {"code": "greet", "cursor": 5, "detail": 1})
+    assert told["signature"] == "greet(name: str, *, loud=False) -> str"
+    assert (told["docstring"], told["type"]) == ("Say hello.", "function")
+    assert told["source"].startswith("def greet")
+    assert link.ask("inspect", {"code": "missing", "cursor": 3}) == {"found": False}
+
+
+def test_variables(link):
+    """Name, type, size, short repr, and whether the last checkpoint has it."""
+    link.eval(
+        SETUP + "\nstream = (i for i in ())\nlong = 'x' * 9999\nclass Bad:\n  def __repr__(self): 1/0\nbad = Bad()"
+    )
+    found = {item["name"]: item for item in link.ask("variables", {})["variables"]}
+    assert (found["table"]["type"], found["table"]["kept"], found["stream"]["kept"]) == ("dict", True, False)
+    assert len(found["long"]["repr"]) <= 120 and found["long"]["size"] > 9999
+    assert "fails" in found["bad"]["repr"]
+    assert [item["name"] for item in link.ask("variables", {"prefix": "tab"})["variables"]] == ["table"]
+    assert not any(name.startswith("__") for name in found)
+
+
+def test_a_repr_without_end_is_interrupted(worker):
+    """Auxiliary requests have a time of their own; the session goes on."""
+    link = worker.claimed(limits={"auxiliary_timeout_ms": 200})
+    link.eval("class Loop:\n  def __repr__(self):\n    while True: pass\nloop = Loop()\nn = 1")
+    assert link.ask("variables", {})["code"] == "timeout"
+    assert link.eval("n").told["output"] == "1"
+
+
+def files(link: WorkerClient, op: str, path: str, **more: str) -> dict:
+    """A `files` request; what changes something is numbered, as the front door does it."""
+    payload = {"op": op, "path": path, **more}
+    if op in ("write", "delete"):
+        outcome = link.outcome(link.request("files", payload, numbered=True))
+        link.confirm(outcome)
+        return outcome.told
+    return link.ask("files", payload)
+
+
+def test_files(link):
+    """Write, read, list, stat, delete."""
+    data = base64.b64encode(b"hello").decode()
+    assert files(link, "write", "a/b.txt", data=data) == {"size": 5}
+    assert files(link, "read", "a/b.txt") == {"data": data, "size": 5}
+    assert [(entry["name"], entry["kind"]) for entry in files(link, "list", ".")["entries"]] == [("a", "folder")]
+    assert files(link, "stat", "a/b.txt")["size"] == 5
+    assert link.eval("open('a/b.txt').read()").told["output"] == "'hello'"
+    assert files(link, "delete", "a") == {}
+    assert files(link, "list", ".")["entries"] == []
+
+
+@pytest.mark.parametrize(
+    ("op", "path", "code"),
+    [
+        ("read", "missing", "not_found"),
+        ("read", "../outside", "forbidden"),
+        ("read", "/etc/passwd", "bad_message"),
+        ("read", "link", "forbidden"),
+        ("read", "door/passwd", "forbidden"),
+        ("read", "a\0b", "bad_message"),
+        ("read", ".", "bad_message"),
+        ("read", "pipe", "bad_message"),
+        ("read", "large", "too_large"),
+        ("write", ".", "bad_message"),
+        ("write", "folder", "bad_message"),
+        ("delete", ".", "bad_message"),
+        ("delete", "../..", "forbidden"),
+        ("list", "missing", "not_found"),
+    ],
+)
+def test_files_that_cannot_be_had(worker, link, op, path, code):
+    """Each with its code; links lead nowhere outside."""
+    link.eval("import os; os.symlink('/etc/passwd', 'link'); os.symlink('/etc', 'door'); os.mkfifo('pipe')")
+    link.eval("os.mkdir('folder'); open('large', 'wb').write(bytes(600_000))")
+    assert files(link, op, path, **({"data": ""} if op == "write" else {}))["error"]["code"] == code
+
+
+@pytest.mark.parametrize("data", ["***", "abc", None])
+def test_bad_data_is_refused(link, data):
+    """Nothing is written."""
+    told = files(link, "write", "x", **({"data": data} if data is not None else {}))
+    assert told["error"]["code"] == "bad_message"
+    assert files(link, "stat", "x")["error"]["code"] == "not_found"

@@ -1,0 +1,84 @@
+"""`input()`, `getpass()` and `sys.stdin`, asked of the client."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from replwire.frames import Kind
+from support.worker_client import Outcome, WorkerClient, event_of
+from support.worker_process import error_of
+
+
+def answered(link: WorkerClient, code: str, *answers: str, id_: str = "asking") -> tuple[list[dict], Outcome]:
+    """What the eval asked, and its outcome."""
+    ref = link.request("eval", {"code": code}, id_=id_, stdin=True)
+    asked = []
+    for answer in answers:
+        asked.append(json.loads(event_of(link.next_frame(Kind.EVENT))[4]))
+        assert link.input(id_, answer) == {"status": "delivered"}
+    outcome = link.outcome(ref)
+    link.confirm(outcome)
+    return asked, outcome
+
+
+def test_input_is_asked(link):
+    """The prompt goes to the client, the line comes back without its end."""
+    asked, outcome = answered(link, "input('who? ') + input()", "ada", "ä")
+    assert asked == [{"prompt": "who? ", "password": False}, {"prompt": "", "password": False}]
+    assert outcome.told["output"] == "'adaä'"
+
+
+@pytest.mark.parametrize(
+    "code", ["import getpass\ngetpass.getpass('pin: ')", "from getpass import getpass\ngetpass('pin: ')"]
+)
+def test_a_password_is_asked_as_one(link, code):
+    """The client must not show it."""
+    asked, outcome = answered(link, code, "1234")
+    assert (asked, outcome.told["output"]) == ([{"prompt": "pin: ", "password": True}], "'1234'")
+
+
+def test_stdin_is_read_line_by_line(link):
+    """`readline`, part of a line, the rest of it."""
+    _, outcome = answered(
+        link, "import sys\nsys.stdin.readline(), sys.stdin.read(2), sys.stdin.readline()", "one", "two"
+    )
+    assert outcome.told["output"] == "('one\\n', 'tw', 'o\\n')"
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("input()", "EOFError"),
+        ("import getpass; getpass.getpass()", "EOFError"),
+        ("next(iter(__import__('sys').stdin))", "StopIteration"),
+    ],
+)
+def test_without_leave_nobody_is_asked(link, code, error):
+    """The error says which option allows it; `sys.stdin` is at its end."""
+    outcome = link.eval(code)
+    assert error_of(outcome)[0] == error
+    if error == "EOFError":
+        assert "allow_stdin" in error_of(outcome)[1]
+
+
+def test_an_eval_that_waits_for_input_can_be_interrupted(link):
+    """And a late answer goes to nobody."""
+    ref = link.request("eval", {"code": "input('a')"}, id_="asking", stdin=True)
+    link.next_frame(Kind.EVENT)
+    link.interrupt()
+    outcome = link.outcome(ref, wait_s=2)
+    link.confirm(outcome)
+    assert outcome.told["error"]["code"] == "interrupted"
+    assert link.input("asking", "late") == {"status": "mismatch"}
+    assert answered(link, "input('b')", "now", id_="again")[1].told["output"] == "'now'"
+
+
+def test_a_debugger_asks_through_it(link):
+    """`breakpoint()` is a conversation."""
+    ref = link.request("eval", {"code": "x = 41\nbreakpoint()\nx"}, id_="asking", stdin=True)
+    for command in ("x = x + 1", "c"):
+        link.next_frame(Kind.EVENT)
+        link.input("asking", command)
+    assert link.outcome(ref).told["output"] == "42"

@@ -1,0 +1,93 @@
+"""An interrupt ends what runs and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from replwire.frames import Kind
+from support.worker_client import WorkerClient
+from support.worker_process import WorkerProcess
+
+
+def interrupted(link: WorkerClient, code: str, *, after_s: float = 0.2) -> dict:
+    """The outcome of an eval that is interrupted once it runs; it has to end within two seconds."""
+    ref = link.request("eval", {"code": "print('on', flush=True)\n" + code}, stream=True)
+    link.next_frame(Kind.EVENT)
+    time.sleep(after_s)
+    link.interrupt()
+    outcome = link.outcome(ref, wait_s=2)
+    link.confirm(outcome)
+    return outcome.told
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "while True: pass",
+        "import time; time.sleep(60)",
+        "import threading; threading.Lock().acquire() and threading.Event().wait()",
+        "import os; r, w = os.pipe(); os.read(r, 1)",
+        "import subprocess; subprocess.run(['sleep', '60'])",
+        "import asyncio; await asyncio.sleep(60)",
+        "import re; re.match('(a+)+$', 'a' * 40 + 'b')",
+    ],
+)
+def test_what_obeys_ends_at_once(link, code):
+    """With the cause, and the session goes on."""
+    error = interrupted(link, code)["error"]
+    assert (error["name"], error["code"]) == ("KeyboardInterrupt", "interrupted")
+    assert link.eval("1 + 1").told["output"] == "2"
+
+
+def test_a_handler_of_the_tenants_does_not_stay(link):
+    """Each eval begins with ours."""
+    link.eval("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    assert interrupted(link, "while True: pass")["error"]["code"] == "interrupted"
+
+
+def test_what_was_printed_before_is_kept(link):
+    """And what hangs in a full pipe does not keep the eval from ending."""
+    told = interrupted(link, "while True: print('x' * 1000)")
+    assert told["error"]["code"] == "interrupted"
+
+
+def test_a_tenant_may_catch_it(link):
+    """Then it is no interruption."""
+    told = interrupted(link, "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: pass\n'caught'")
+    assert (told["output"], told["error"]) == ("'caught'", None)
+
+
+def test_no_interrupt_hits_the_next_eval(worker: WorkerProcess, link: WorkerClient):
+    """Signals between evals, and at random moments around short ones, leave the session in step."""
+    for number in range(300):
+        if number % 3 == 0:
+            os.kill(worker.interpreter, signal.SIGINT)
+        assert link.eval(f"{number} + 0").told["output"] in (str(number), None)
+    for _ in range(50):
+        os.kill(worker.interpreter, signal.SIGINT)
+    assert link.eval("'in step'").told["output"] == "'in step'"
+
+
+def test_interrupts_that_race_short_evals(link):
+    """Each answer belongs to its request, whatever the race."""
+    for number in range(200):
+        ref = link.request("eval", {"code": f"{number}"})
+        link.send(Kind.INTERRUPT, b"", b"interrupt")
+        outcome = link.outcome(ref)
+        link.confirm(outcome)
+        error = outcome.told["error"]
+        assert outcome.told["output"] == str(number) if error is None else error["code"] == "interrupted"
+
+
+def test_the_queue_goes_on_after_an_interrupt(link):
+    """Only what runs is hit."""
+    running = link.request("eval", {"code": "print('on', flush=True)\nwhile True: pass"}, stream=True)
+    waiting = link.request("eval", {"code": "'next'"})
+    link.next_frame(Kind.EVENT)
+    link.interrupt()
+    assert link.outcome(running).told["error"]["code"] == "interrupted"
+    assert link.outcome(waiting).told["output"] == "'next'"

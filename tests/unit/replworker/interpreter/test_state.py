@@ -1,0 +1,135 @@
+"""Checkpoints as the frames carry them: in place, from a forked child, restored in another worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from replwire.frames import Kind
+from support.worker_client import Outcome, WorkerClient
+from support.worker_process import WorkerProcess
+
+MakeWorker = Callable[[], WorkerProcess]
+
+
+def chunks_of(link: WorkerClient) -> dict[bytes, bytes]:
+    """Every chunk that has come on this link."""
+    return {frame.parts[0]: frame.parts[1] for frame in link.frames if frame.kind == Kind.CHUNK}
+
+
+def moved(link: WorkerClient, outcome: Outcome, make_worker: MakeWorker) -> WorkerClient:
+    """A link to a new worker that has restored what the outcome left."""
+    chunks = chunks_of(link)
+    wanted = [outcome.references[start : start + 32] for start in range(0, len(outcome.references), 32)]
+    new = make_worker().dial()
+    said = new.claim(
+        generation=2, seq=outcome.seq, manifest=outcome.manifest, chunks=[(item, chunks[item]) for item in wanted]
+    )
+    assert said["seq"] == outcome.seq, said
+    return new
+
+
+def test_small_state_moves_in_the_manifest(link, make_worker):
+    """Functions bound to the live namespace, the source of evals, `_`, futures."""
+    link.eval("from __future__ import annotations\nk = 2\ndef f(n):\n    return n * k\nx = [1]; y = x\nimport decimal")
+    outcome = link.eval("g = (i for i in x)\n41")
+    assert outcome.told["unsaved"] == {"g": "a running generator"}
+    assert outcome.references == b""
+
+    new = moved(link, outcome, make_worker)
+    assert new.eval("_ + 1, x is y, 'g' in globals()").told["output"] == "(42, True, False)"
+    assert new.eval("k = 3\nf(2)").told["output"] == "6"
+    assert "def f" in new.eval("import inspect\nprint(inspect.getsource(f))").stdout.decode()
+    assert new.eval("def h(a: nothing): pass\nh.__annotations__").told["output"] == "{'a': 'nothing'}"
+
+
+def test_streams_and_builtins_of_ours_move_by_name(link, make_worker):
+    """`out = sys.stdout` is this worker's stdout there."""
+    outcome = link.eval("import sys\nout = sys.stdout; show = display; ask = input\nfrom getpass import getpass")
+    assert outcome.told["unsaved"] == {}
+    new = moved(link, outcome, make_worker)
+    assert (
+        new.eval("import sys\nout is sys.stdout, show is display, ask is input").told["output"] == "(True, True, True)"
+    )
+    assert new.eval("print('heard', file=out)").stdout == b"heard\n"
+
+
+def test_large_state_comes_from_a_child(link, make_worker):
+    """Chunks, then the outcome; a small change sends few of them again."""
+    link.eval("import random\nrandom.seed(1)\nbig = random.randbytes(5_000_000)\nn = 0")
+    before = set(chunks_of(link))
+    outcome = link.eval("n = 7")
+    assert len(before) >= 19
+    assert sum(len(data) for item, data in chunks_of(link).items() if item not in before) < 50_000
+    new = moved(link, outcome, make_worker)
+    assert (
+        new.eval("n, len(big), hash(big) == hash(random.Random(1).randbytes(5_000_000))").told["output"]
+        == "(7, 5000000, True)"
+    )
+
+
+def test_evals_run_while_the_child_works(link):
+    """Outcomes come in order, each with a checkpoint of its own."""
+    link.eval("import random\nbig = random.randbytes(8_000_000)\nn = 0")
+    refs = [link.request("eval", {"code": f"n = {number}; n"}) for number in range(8)]
+    outcomes = [link.outcome(ref) for ref in refs]
+    for outcome in outcomes:
+        link.confirm(outcome)
+    assert [outcome.told["output"] for outcome in outcomes] == [str(number) for number in range(8)]
+    assert len({outcome.manifest for outcome in outcomes}) == 8
+
+
+def test_a_child_that_is_killed_costs_nothing(worker, link, make_worker):
+    """The checkpoint is then taken in place."""
+    link.eval("import random, time\nbig = random.randbytes(3_000_000)")
+    link.eval("class Slow:\n  def __reduce__(self):\n    time.sleep(0.5)\n    return (Slow, ())\ns = Slow()")
+    ref = link.request("eval", {"code": "n = 5"})
+    deadline = time.monotonic() + 5
+    while not (children := Path(f"/proc/{worker.interpreter}/task/{worker.interpreter}/children").read_text().split()):
+        assert time.monotonic() < deadline
+    os.kill(int(children[0]), signal.SIGKILL)
+    outcome = link.outcome(ref)
+    link.confirm(outcome)
+    assert moved(link, outcome, make_worker).eval("n, len(big)").told["output"] == "(5, 3000000)"
+
+
+def test_an_object_that_loops_costs_its_name(worker):
+    """An interrupt that comes a second after the eval's end is for the checkpoint."""
+    link = worker.claimed()
+    ref = link.request("eval", {"code": "class L:\n  def __reduce__(self):\n    while True: pass\nloop, n = L(), 1"})
+    for _ in range(40):
+        time.sleep(0.2)
+        link.interrupt()
+        if link.has_frame(Kind.OUTCOME):
+            break
+    outcome = link.outcome(ref)
+    link.confirm(outcome)
+    assert list(outcome.told["unsaved"]) == ["loop"]
+    assert outcome.told["error"] is None
+
+
+def test_files_of_the_folder_move(link, make_worker):
+    """Small and large ones, and the links between them."""
+    outcome = link.eval(
+        "import os, random\nrandom.seed(2)\nopen('small', 'w').write('s')\n"
+        "open('large', 'wb').write(random.randbytes(700_000))\n"
+        "os.mkdir('d'); os.symlink('../small', 'd/link'); None"
+    )
+    new = moved(link, outcome, make_worker)
+    told = new.eval("import os\nopen('d/link').read(), os.path.getsize('large')").told
+    assert told["output"] == "('s', 700000)"
+
+
+def test_what_is_no_checkpoint_is_told(make_worker):
+    """The worker says so and ends."""
+    said = make_worker().dial().claim(manifest=b"nonsense", seq=3)
+    assert said["code"] == "restore_failed"
+
+
+def test_durability_none_makes_no_checkpoint(worker):
+    """A scratch pad."""
+    outcome = worker.claimed(durability="none").eval("x = 1")
+    assert (outcome.manifest, outcome.references) == (b"", b"")

@@ -1,0 +1,94 @@
+"""Rich values, displays and their limits."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from replwire.frames import EventKind, Kind
+from support.worker_client import WorkerClient
+
+
+def bundle(link: WorkerClient, body: str) -> dict:
+    """The bundle of an object whose class has this body."""
+    return link.eval(f"class V:\n  def __repr__(self): return 'v'\n  {body}\nV()").told["data"]
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        ("pass", {}),
+        ("def _repr_html_(self): return '<b>'", {"text/html": "<b>"}),
+        ("def _repr_html_(self): return None", {}),
+        ("def _repr_png_(self): return b'\\x89PNG'", {"image/png": "iVBORw=="}),
+        ("def _repr_json_(self): return {'a': [1]}", {"application/json": {"a": [1]}}),
+        ("def _repr_json_(self): return float('nan')", {}),
+        ("def _repr_svg_(self): return '<svg/>', {'w': 1}", {"image/svg+xml": "<svg/>"}),
+        ("def _repr_html_(self): 1/0", {}),
+        ("def _repr_mimebundle_(self, include, exclude): return {'a/b': 'c'}", {"a/b": "c"}),
+        ("def _repr_mimebundle_(self, include, exclude): return {'a/b': object()}, {}", {}),
+        ("def __getattr__(self, name): return lambda: 'x'", {}),
+    ],
+)
+def test_rich_forms(link, body, data):
+    """As Jupyter's; a form that fails or that JSON can't carry is left out, the repr is always there."""
+    assert bundle(link, body) == {"text/plain": "v", **data}
+
+
+def test_a_class_is_no_rich_value(link):
+    """Its methods are for its instances."""
+    told = link.eval("class V:\n  def _repr_html_(self): return 'x'\nV").told
+    assert told["data"] == {"text/plain": "<class '__main__.V'>"}
+
+
+def test_a_large_value_is_cut_with_a_mark(worker):
+    """The limit counts bytes of UTF-8; a form that is too large is left out."""
+    link = worker.claimed(limits={"value_bytes_max": 1000})
+    told = link.eval("'ä' * 5000").told
+    assert len(told["output"].encode()) < 1100 and told["output"].endswith("bytes cut]")
+    assert "text/html" not in bundle(link, "def _repr_html_(self): return 'x' * 5000")
+
+
+def displays(link: WorkerClient, code: str) -> list[tuple[int, dict]]:
+    """The display events of an eval."""
+    ref = link.request("eval", {"code": code}, stream=True)
+    outcome = link.outcome(ref)
+    link.confirm(outcome)
+    assert outcome.told["error"] is None, outcome.stderr
+    return [(kind, json.loads(body)) for _, _, kind, _, body in link.events() if kind > EventKind.STDERR]
+
+
+def test_display(link):
+    """A bundle, a name, an update, a clearing; in order."""
+    code = (
+        "display(1)\nh = display('a', display_id='d')\nh.update('b')\n"
+        "display({'x/y': 'z'}, raw=True, metadata={'m': 1})\nclear_output(wait=True)"
+    )
+    assert displays(link, code) == [
+        (EventKind.DISPLAY, {"data": {"text/plain": "1"}, "metadata": {}}),
+        (EventKind.DISPLAY, {"data": {"text/plain": "'a'"}, "metadata": {}, "display_id": "d"}),
+        (EventKind.DISPLAY, {"data": {"text/plain": "'b'"}, "metadata": {}, "display_id": "d", "update": True}),
+        (EventKind.DISPLAY, {"data": {"x/y": "z"}, "metadata": {"m": 1}}),
+        (EventKind.CLEAR_OUTPUT, {"wait": True}),
+    ]
+
+
+def test_display_keeps_its_place_among_prints(link):
+    """What was printed before it comes before it, at every rate."""
+    ref = link.request("eval", {"code": "for i in range(100):\n  print(i)\n  display(i)"}, stream=True)
+    link.confirm(link.outcome(ref))
+    said = [body for _, _, kind, _, body in link.events()]
+    joined = b"".join(said)
+    positions = [joined.index(b'{"data":{"text/plain":"%d"}' % i) for i in range(100)]
+    assert positions == sorted(positions)
+    assert all(joined[:position].count(b"\n") == i + 1 for i, position in enumerate(positions))
+
+
+def test_a_display_that_is_too_large_is_an_error_of_the_eval(link):
+    """It says how large it may be."""
+    error = link.eval("display({'a/b': 'x' * 900_000, 'c/d': 'x' * 900_000, 'e/f': 'x' * 900_000}, raw=True)").told[
+        "error"
+    ]
+    assert error is None or "limit" in error["message"]
+    assert not link.has_frame(Kind.DIED)
