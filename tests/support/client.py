@@ -45,9 +45,10 @@ class ReplClient:
         )
         return id_
 
-    async def wait_for(self, wanted: Callable[[Envelope], bool], *, patience_s: float = PATIENCE_S) -> Envelope:
-        """The first envelope, past or to come, that is wanted."""
-        seen = 0
+    async def wait_for(
+        self, wanted: Callable[[Envelope], bool], *, patience_s: float = PATIENCE_S, seen: int = 0
+    ) -> Envelope:
+        """The first envelope, past or to come, that is wanted; the first `seen` ones don't count."""
 
         def found() -> Envelope | None:
             nonlocal seen
@@ -69,8 +70,10 @@ class ReplClient:
         return await self.wait_for(lambda e: e.get("id") == id_ and e["type"] in TERMINALS, patience_s=patience_s)
 
     async def ask(self, type_: str, payload: Envelope | None = None, **more: Any) -> Envelope:
-        """Send and wait for the terminal."""
-        return await self.terminal(await self.send(type_, payload, **more))
+        """Send and wait for the terminal; one that came before, to the same id, is another's."""
+        seen = len(self.received)
+        id_ = await self.send(type_, payload, **more)
+        return await self.wait_for(lambda e: e.get("id") == id_ and e["type"] in TERMINALS, seen=seen)
 
     async def eval(self, code: str, **payload: Any) -> Envelope:
         """The payload of an eval's `result`; an `error` is an AssertionError."""
