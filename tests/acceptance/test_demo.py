@@ -55,6 +55,7 @@ async def test_on_a_terminal_there_is_a_prompt() -> None:
         await asyncio.sleep(0.5)
         demo.send_signal(2)
         await screen.shows("KeyboardInterrupt")
+        await screen.shows(">>> ")
         screen.type("\x04")
         assert await asyncio.wait_for(demo.wait(), 30) == 0
     finally:
