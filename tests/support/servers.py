@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.redis_server import RedisServer, binaries
 from support.server import Server
 
 
@@ -18,6 +19,16 @@ async def embedded() -> AsyncIterator[Server]:
     """The laptop's one-liner, in a state folder of its own."""
     async for server in _running("--embedded"):
         yield server
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A Redis of the test's own that writes each commit to disk before it answers."""
+    folder = Path(tempfile.mkdtemp(prefix="bascule-redis-"))
+    server = RedisServer(next(iter(binaries().values())), folder)
+    yield server.url
+    server.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
