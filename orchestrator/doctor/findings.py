@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass, field
-from typing import Final
 
-PROBE_TIMEOUT_S: Final = 10.0
+from orchestrator.runtimes import asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +21,5 @@ class Finding:
 
 def said_by(*command: str) -> tuple[int, str]:
     """Exit status and first line of a program; 127 when it can't be run or does not end in time."""
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT_S, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 127, str(error)
-    text = (done.stdout or done.stderr).decode("utf-8", "replace").strip()
-    return done.returncode, text.splitlines()[0] if text else ""
+    status, text = asking.said_by(*command)
+    return status, text.partition("\n")[0]

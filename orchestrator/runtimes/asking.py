@@ -1,0 +1,17 @@
+"""How programs are asked about themselves."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Final
+
+PROBE_TIMEOUT_S: Final = 10.0
+
+
+def said_by(*command: str) -> tuple[int, str]:
+    """Exit status and text of a program; 127 when it can't be run or does not end in time."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT_S, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 127, str(error)
+    return done.returncode, (done.stdout or done.stderr).decode("utf-8", "replace").strip()

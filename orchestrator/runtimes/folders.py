@@ -1,0 +1,115 @@
+"""The folders of workers on this host: each is mounted into one sandbox, belongs to one uid, and holds one socket.
+
+A folder is known by its worker's id; its owner is how a later server learns which uids are in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+SOCKET_NAME: Final = "worker.sock"
+
+FIRST_UID: Final = 200_000
+"""Below it are the machine's own accounts and the ranges that are usually delegated to them."""
+
+UIDS: Final = 1_000_000_000
+"""So many uids a worker's is drawn from; one that is in use here is drawn again."""
+
+_POLL_S: Final = 0.002
+
+
+class FolderError(Exception):
+    """A worker's folder can't be made; the message says why and what helps."""
+
+
+class Folders:
+    """All of one installation, below `root`. Blocking calls, all short."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the root, so that sessions' uids can go through it and read nothing. Raises `FolderError`."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.chmod(0o711)
+        except OSError as error:
+            raise FolderError(f"{self.root}: {error.strerror}; choose another folder with --state-dir") from None
+
+    def make(self, worker: str) -> tuple[Path, int]:
+        """A new folder and the uid it belongs to: one of its own under root, else ours. Raises `FolderError`."""
+        folder = self.root / worker
+        try:
+            folder.mkdir(mode=0o700)
+            uid = self._free_uid() if os.geteuid() == 0 else os.geteuid()
+            if os.geteuid() == 0:
+                os.chown(folder, uid, uid)
+        except OSError as error:
+            self.remove(worker)
+            raise FolderError(f"the folder of a worker can't be made: {error.strerror}") from None
+        return folder, uid
+
+    def lock(self, worker: str) -> None:
+        """The worker has made its socket: from now on it can reach the folder and write nothing into it.
+
+        The folder lies on the host's disk, which no limit of the sandbox covers. A server that is not root has no
+        other uid to give it to: there a tenant could undo this.
+        """
+        folder = self.root / worker
+        try:
+            if os.geteuid() == 0:
+                os.chown(folder, 0, -1)
+            folder.chmod(0o550)
+        except FileNotFoundError:
+            pass
+
+    def socket(self, worker: str) -> Path:
+        """Where the worker's socket is, or will be. Dial it with `dialling.dial_unix` only."""
+        return self.root / worker / SOCKET_NAME
+
+    def remove(self, worker: str) -> None:
+        """Delete the folder and what a tenant left in it; links are not followed. Nothing to delete is success."""
+        shutil.rmtree(self.root / worker, ignore_errors=True)
+
+    def workers(self) -> list[str]:
+        """Ids of the workers that have one."""
+        return [entry.name for entry in self._entries()]
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.root) as found:
+                return [entry for entry in found if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+
+    def _free_uid(self) -> int:
+        # The group stays the worker's when its folder is locked.
+        used = {entry.stat(follow_symlinks=False).st_gid for entry in self._entries()}
+        while (uid := FIRST_UID + secrets.randbelow(UIDS)) in used:
+            pass
+        return uid
+
+
+async def wait_for_socket(path: Path, *, within_s: float, is_alive: Callable[[], bool]) -> bool:
+    """Whether the worker makes its socket in time; False as soon as it is dead."""
+    deadline = time.monotonic() + within_s
+    while not _is_socket(path):
+        if time.monotonic() > deadline or not is_alive():
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        return False
