@@ -12,6 +12,7 @@ import hashlib
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class BubblewrapRuntime:
         self._given_python = python
         self._cgroups = Cgroups(hashlib.sha256(str(folders.root).encode()).hexdigest()[:SCOPE_CHARS])
         self._ground: Ground | None = None
+        self._getting_ready = threading.Lock()
         self._sandboxes: dict[str, _Sandbox] = {}
 
     async def check(self) -> None:
@@ -66,11 +68,12 @@ class BubblewrapRuntime:
         await asyncio.to_thread(self._get_ready)
 
     def _get_ready(self) -> Ground:
-        if self._ground is None:
-            for group in self._cgroups.leftovers():
-                group.remove()
-            self._ground = find_ground(self._folders.root.parent, self._given_python)
-        return self._ground
+        with self._getting_ready:
+            if self._ground is None:
+                for group in self._cgroups.leftovers():
+                    group.remove()
+                self._ground = find_ground(self._folders.root.parent, self._given_python)
+            return self._ground
 
     def limits_in_force(self) -> dict[str, str]:
         """See `cgroups.weakest_limits`."""

@@ -62,7 +62,13 @@ class DockerRuntime:
         self._client: Any = None
 
     async def _call(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """In a thread. Cancelled, it waits for the thread all the same: what that makes must be known to be removed."""
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait((future,))
+            raise
 
     # --- the engine ---------------------------------------------------------------------------------------------
 

@@ -35,8 +35,8 @@ class Outcome:
 class WorkerClient:
     """One link. Frames that a test did not ask for yet wait in `frames`, in order."""
 
-    def __init__(self, path: str, *, connect_within_s: float = WAIT_S) -> None:
-        self.sock = _connected(path, connect_within_s)
+    def __init__(self, place: str | socket.socket, *, connect_within_s: float = WAIT_S) -> None:
+        self.sock = _connected(place, connect_within_s) if isinstance(place, str) else place
         self.sock.settimeout(WAIT_S)
         self.frames: list[Frame] = []
         self._reader = FrameReader()
