@@ -102,7 +102,8 @@ def _run_pytest(folder: Path, *, under_ci: bool) -> subprocess.CompletedProcess[
 def test_what_is_skipped_on_a_laptop_fails_under_ci(tmp_path: Path, body: str) -> None:
     """A missing service never passes for a green run under CI, however the test says that it is missing."""
     shutil.copy(REPOSITORY / "tests" / "conftest.py", tmp_path)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  docker\n")
+    places = " ".join(str(REPOSITORY / name) for name in (".", "worker-image", "tests"))
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {places}\nmarkers =\n  docker\n")
     (tmp_path / "test_moon.py").write_text(body)
     laptop = _run_pytest(tmp_path, under_ci=False)
     ci = _run_pytest(tmp_path, under_ci=True)
