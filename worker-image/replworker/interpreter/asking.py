@@ -11,6 +11,8 @@ from replworker.interpreter.gate import Gate
 
 PROMPT_CHARS_MAX: Final = 4096
 
+_STDIN: Final = int(Flag.STDIN)
+
 NOT_ALLOWED: Final = "this eval has no stdin: send it with allow_stdin"
 
 
@@ -25,7 +27,7 @@ class Asker:
 
     def begin(self, request_id: bytes, flags: int) -> None:
         """The eval that runs now may ask, or may not."""
-        self._running = request_id if flags & Flag.STDIN else b""
+        self._running = request_id if flags & _STDIN else b""
 
     def end(self) -> None:
         """Nobody may ask now."""

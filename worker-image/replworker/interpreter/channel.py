@@ -9,6 +9,7 @@ import select
 import socket
 from _thread import allocate_lock
 from collections.abc import Sequence
+from json import encoder
 from time import sleep
 from typing import Any, Final
 
@@ -23,12 +24,26 @@ PAUSE_MAX_S: Final = 0.001
 _SIOCOUTQ: Final = 0x5411
 """Bytes of a socket that the other side has not read (unix(7))."""
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_slow = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+# `encode` makes one of these at each call, which costs more than a small outcome. None: no look for cycles, which end
+# in a `RecursionError`.
+_make: Any = getattr(encoder, "c_make_encoder", None)
+_encode: Any = (
+    _make(None, _slow.default, encoder.encode_basestring, None, ":", ",", False, False, False)
+    if _make is not None
+    else lambda value, level: (_slow.encode(value),)
+)
+_decode = json.JSONDecoder().decode
 
 
 def to_json(value: Any) -> bytes:
     """Compact JSON; what UTF-8 can't carry becomes `?`. Raises `ValueError`, `TypeError` for what JSON can't."""
-    return _encode(value).encode("utf-8", "replace")
+    return "".join(_encode(value, 0)).encode("utf-8", "replace")
+
+
+def from_json(data: bytes) -> Any:
+    """Of a frame's part."""
+    return _decode(data.decode())
 
 
 class Channel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 import os
 import select
 import socket
@@ -16,7 +15,7 @@ from replworker.interpreter import display
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
-from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.channel import Channel, from_json, to_json
 from replworker.interpreter.compiling import Compiler
 from replworker.interpreter.evaluating import Evaluator
 from replworker.interpreter.files import Files
@@ -30,6 +29,10 @@ from replworker.interpreter.values import Values
 _BUILTINS: Final = {
     "display": display.display, "update_display": display.update_display, "clear_output": display.clear_output,
 }  # fmt: skip
+
+
+# Numbers: the operators of enumerations cost microseconds, at each eval.
+_RUN, _RESTORE, _SNAPSHOT = int(Kind.RUN), int(Kind.RESTORE), int(Flag.SNAPSHOT)
 
 
 class Interpreter:
@@ -99,15 +102,15 @@ class Interpreter:
         return self._channel.next_frame()
 
     def _serve_one(self, frame: Frame) -> None:
-        if frame.kind == Kind.RUN:
+        if frame.kind == _RUN:
             self._run(frame)
-        elif frame.kind == Kind.RESTORE:
+        elif frame.kind == _RESTORE:
             self._restore(frame)
         # Anything else is an answer that came too late.
 
     def _restore(self, frame: Frame) -> None:
         text, manifest = frame.parts
-        told = json.loads(text)
+        told = from_json(text)
         chunks = dict(self._next_chunk() for _ in range(told["chunks"]))
         limits = told["limits"]
         self._values.limit(limits["value_bytes_max"])
@@ -125,12 +128,12 @@ class Interpreter:
     def _run(self, frame: Frame) -> None:
         seq, type_, id_, body = frame.parts
         number = SEQ.unpack(seq)[0]
-        payload = json.loads(body)
+        payload = from_json(body)
         self._asker.begin(id_, frame.flags)
         told = self._eval(number, payload) if type_ == b"eval" else self._auxiliary(type_, payload)
         self._asker.end()
         self._flush()
-        state = self._state.checkpoint(number) if frame.flags & Flag.SNAPSHOT else State()
+        state = self._state.checkpoint(number) if frame.flags & _SNAPSHOT else State()
         if type_ == b"eval":
             told["unsaved"] = state.unsaved
         self._done(told, state)
