@@ -50,6 +50,7 @@ format: install-dev ## format the sources and mend what ruff can mend
 
 references: install-dev ## write the generated pages of docs/reference again
 	@$(VENV)/python -m replwire.reference
+	@$(VENV)/python -m orchestrator.runtimes.syscalls > worker-image/seccomp.json
 
 provision: ## system packages (apt-get; as root) and a Docker engine and the worker images
 	@$(PROVISION)/packages python docker redis bubblewrap
