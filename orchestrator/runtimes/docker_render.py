@@ -18,7 +18,7 @@ COMMAND: Final = (
 )  # fmt: skip
 
 ENVIRONMENT: Final = {"HOME": WORK_FOLDER, "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb"}
-"""All of it; the image's own is not trusted to be harmless."""
+"""All of it but what the image itself sets, which isolated Python does not heed."""
 
 NANOS_PER_CPU: Final = 1_000_000_000
 OOM_SCORE: Final = 500
@@ -48,7 +48,8 @@ def host_config(spec: SandboxSpec, *, folder: Path, uid: int, engine_runtime: st
         "OomScoreAdj": OOM_SCORE,
         "Ulimits": _ulimits(spec),
         "Tmpfs": _tmpfs(spec, uid),
-        "Binds": [f"{folder}:{SOCKET_FOLDER}:rw"],
+        # Not `Binds`: for those a folder that has gone is made again, by the engine's root.
+        "Mounts": [{"Type": "bind", "Source": str(folder), "Target": SOCKET_FOLDER}],
         "LogConfig": {"Type": "none"},
         "RestartPolicy": {"Name": "no"},
     }
@@ -77,7 +78,7 @@ def container(
 
 def _ulimits(spec: SandboxSpec) -> list[dict[str, Any]]:
     # Not nproc: it counts per user over all containers of the host; the pids cgroup counts this one.
-    bounds = {"core": 0, "nofile": spec.open_files_max, "fsize": spec.file_bytes_max, "memlock": MIB}
+    bounds = {"core": 0, "nofile": spec.open_files_max, "fsize": spec.file_bytes_max, "memlock": MIB, "msgqueue": 0}
     return [{"Name": name, "Soft": bound, "Hard": bound} for name, bound in bounds.items()]
 
 

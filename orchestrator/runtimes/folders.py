@@ -6,6 +6,7 @@ A folder is known by its worker's id; its owner is how a later server learns whi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -49,13 +50,20 @@ class Folders:
         folder = self.root / worker
         try:
             folder.mkdir(mode=0o700)
-            uid = self._free_uid() if os.geteuid() == 0 else os.geteuid()
-            if os.geteuid() == 0:
-                os.chown(folder, uid, uid)
+        except OSError as error:
+            raise _not_made(error) from None
+        try:
+            return folder, self._give_away(folder)
         except OSError as error:
             self.remove(worker)
-            raise FolderError(f"the folder of a worker can't be made: {error.strerror}") from None
-        return folder, uid
+            raise _not_made(error) from None
+
+    def _give_away(self, folder: Path) -> int:
+        if os.geteuid() != 0:
+            return os.geteuid()
+        uid = self._free_uid()
+        os.chown(folder, uid, uid)
+        return uid
 
     def lock(self, worker: str) -> None:
         """The worker has made its socket: from now on it can reach the folder and write nothing into it.
@@ -77,7 +85,10 @@ class Folders:
 
     def remove(self, worker: str) -> None:
         """Delete the folder and what a tenant left in it; links are not followed. Nothing to delete is success."""
-        shutil.rmtree(self.root / worker, ignore_errors=True)
+        folder = self.root / worker
+        with contextlib.suppress(OSError):
+            folder.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def workers(self) -> list[str]:
         """Ids of the workers that have one."""
@@ -96,6 +107,10 @@ class Folders:
         while (uid := FIRST_UID + secrets.randbelow(UIDS)) in used:
             pass
         return uid
+
+
+def _not_made(error: OSError) -> FolderError:
+    return FolderError(f"the folder of a worker can't be made: {error.strerror}")
 
 
 async def wait_for_socket(path: Path, *, within_s: float, is_alive: Callable[[], bool]) -> bool:

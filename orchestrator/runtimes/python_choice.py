@@ -6,11 +6,10 @@ another uid. So: the one that was set; else the base Python of this process; els
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,6 +37,18 @@ class PythonChoice:
     prefix: Path | None
     version: tuple[int, int]
     why: str
+    is_copy: bool = False
+
+    @property
+    def libraries(self) -> Path | None:
+        """Where a copy's own libpython lies: the path in its program is that of the original, which is closed."""
+        return self.prefix / "lib" if self.is_copy and self.prefix is not None else None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How it is called outside a sandbox."""
+        before = ("env", f"LD_LIBRARY_PATH={self.libraries}") if self.libraries is not None else ()
+        return (*before, str(self.program))
 
 
 def choose_python(given: Path | None, copies: Path, *, other_uid: bool, may_copy: bool = True) -> PythonChoice:
@@ -67,28 +78,46 @@ def _usable(program: Path, why: str, *, other_uid: bool) -> PythonChoice:
     prefix = Path(words[2]).resolve()
     if version < OLDEST:
         raise NoPythonError(f"{program} is Python {version[0]}.{version[1]}; {OLDEST[0]}.{OLDEST[1]} is the least")
-    if other_uid and (closed := next(_closed_folders(program.resolve(), prefix), None)) is not None:
+    if other_uid and (closed := first_closed(program.resolve(), prefix)) is not None:
         raise NoPythonError(f"{program} can't be reached by other users: {closed} is closed to them")
     own = None if any(prefix.is_relative_to(root) for root in SYSTEM_ROOTS) else prefix
     return PythonChoice(program.resolve(), own, version, why)
 
 
-def _closed_folders(*places: Path) -> Iterator[Path]:
-    for place in places:
-        for folder in (place, *place.parents):
-            if not stat.S_IMODE(folder.stat().st_mode) & stat.S_IXOTH:
-                yield folder
+def first_closed(*places: Path) -> Path | None:
+    """What keeps other users from going to one of these places, itself included; None when nothing does."""
+    ways = (step for place in places for step in (place, *place.parents))
+    return next((step for step in ways if not step.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _copied(copies: Path) -> PythonChoice:
     version = sys.version_info[0], sys.version_info[1]
     target = copies / f"{version[0]}.{version[1]}.{sys.version_info[2]}"
     if not target.exists():
-        unfinished = copies / f".{os.getpid()}"
         try:
-            shutil.copytree(sys.base_prefix, unfinished, symlinks=True, ignore=_NOT_COPIED)
-            unfinished.rename(target)
+            _copy(Path(sys.base_prefix), target)
         except (OSError, shutil.Error) as error:
-            shutil.rmtree(unfinished, ignore_errors=True)
             raise NoPythonError(f"no Python that other users can reach, and none could be copied: {error}") from None
-    return PythonChoice(target / "bin" / _own_name(), target, version, "a copy: no other one can be reached")
+    why = "a copy: no other one can be reached"
+    return PythonChoice(target / "bin" / _own_name(), target, version, why, is_copy=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """All of it or nothing, readable by all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    try:
+        shutil.copytree(source, unfinished, symlinks=True, ignore=_NOT_COPIED, dirs_exist_ok=True)
+        open_to_all(target.parent, unfinished)
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def open_to_all(*folders: Path) -> None:
+    """Let every user read the last folder with all in it, and go through the ones before. Links are left alone."""
+    for folder in folders:
+        folder.chmod(0o755)
+    for path in folders[-1].rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)

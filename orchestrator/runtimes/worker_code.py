@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from orchestrator.runtimes.asking import said_by
-from orchestrator.runtimes.python_choice import PythonChoice
+from orchestrator.runtimes.python_choice import PythonChoice, open_to_all
 
 PACKAGES: Final = ("replwire", "replworker")
 EXTRA: Final = "cloudpickle"
@@ -35,20 +35,27 @@ def place_code(folder: Path, python: PythonChoice) -> Path:
     target = folder / _digest(sources, python)
     if target.exists():
         return target
-    unfinished = folder / f".{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".", dir=folder))
+    except OSError as error:
+        raise _not_placed(folder, error) from None
+    try:
         for source in sources:
             shutil.copytree(source, unfinished / source.name, ignore=_NOT_COPIED)
         _compile(unfinished, python)
-        _open_to_all(folder, unfinished)
+        open_to_all(folder, unfinished)
         unfinished.rename(target)
     except (OSError, shutil.Error, subprocess.SubprocessError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if target.exists():
             return target
-        raise NoCodeError(f"the worker's code can't be put into {folder}: {error}") from None
+        raise _not_placed(folder, error) from None
     return target
+
+
+def _not_placed(folder: Path, error: Exception) -> NoCodeError:
+    return NoCodeError(f"the worker's code can't be put into {folder}: {error}")
 
 
 def _sources(python: PythonChoice) -> Iterator[Path]:
@@ -57,7 +64,7 @@ def _sources(python: PythonChoice) -> Iterator[Path]:
         if source is None:
             raise NoCodeError(f"the package {name} is missing from this installation")
         yield source
-    if said_by(str(python.program), "-I", "-c", f"import {EXTRA}")[0] != 0 and (extra := _found(EXTRA)) is not None:
+    if said_by(*python.words, "-I", "-c", f"import {EXTRA}")[0] != 0 and (extra := _found(EXTRA)) is not None:
         yield extra
 
 
@@ -78,7 +85,7 @@ def _digest(sources: list[Path], python: PythonChoice) -> str:
 def _compile(folder: Path, python: PythonChoice) -> None:
     """Roots are read-only in a sandbox: what is not compiled here would be compiled by every worker."""
     command = [
-        str(python.program),
+        *python.words,
         "-I",
         "-m",
         "compileall",
@@ -88,10 +95,3 @@ def _compile(folder: Path, python: PythonChoice) -> None:
         str(folder),
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=COMPILE_TIMEOUT_S, stdin=subprocess.DEVNULL)
-
-
-def _open_to_all(*folders: Path) -> None:
-    for folder in folders:
-        folder.chmod(0o755)
-    for path in folders[-1].rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)

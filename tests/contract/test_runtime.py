@@ -1,29 +1,27 @@
-"""Every runtime: workers that can be dialled, told apart, ended, and found again."""
-
-from __future__ import annotations
+"""What every runtime does, whatever it is made of: one suite for the twin, for Docker and for bubblewrap."""
 
 import asyncio
 import os
 import signal
-import sys
+import socket
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from orchestrator.ports import WorkerFate
+from orchestrator.core.session import WorkerAddress
+from orchestrator.ports import Runtime, WorkerFate
 from replwire.errors import WireError
-from support.processes import leftovers
-from support.runtimes import AnyRuntime, Bench, bench_of, linked, spec
-from support.workers import kill_container, kill_sandbox
+from support.runtimes import Bench, agent_pid, bench_of, eventually, hello_over, is_process, spec_of
 
-KINDS = [
-    "scripted",
-    pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    pytest.param("docker", marks=pytest.mark.docker),
-]
+DOCKER = pytest.param("docker", marks=pytest.mark.docker)
+BUBBLEWRAP = pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)
+ISOLATING = pytest.mark.parametrize("bench", [DOCKER, BUBBLEWRAP], indirect=True)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["scripted", DOCKER, BUBBLEWRAP])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """Runtimes of one kind."""
     async with bench_of(request.param) as made:
@@ -31,192 +29,262 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-def runtime(bench: Bench) -> AnyRuntime:
-    """One of them."""
+def runtime(bench: Bench) -> Runtime:
+    """The one that the test starts workers with."""
     return bench.make()
 
 
-async def fate_of(runtime: AnyRuntime, worker: str) -> WorkerFate:
-    """What is told of a worker that was killed a moment ago."""
-    for _ in range(500):
-        fate = await runtime.fate(worker)
-        if not fate.alive:
-            break
-        await asyncio.sleep(0.01)
-    return fate
+def folder_of(address: WorkerAddress) -> Path:
+    """The worker's, on this host."""
+    return Path(address.address).parent
 
 
-def kill(bench: Bench, worker: str) -> None:
-    """-9, from outside."""
-    kill_container(worker) if bench.kind == "docker" else kill_sandbox(worker)
-
-
-async def test_a_worker_can_be_dialled_and_claimed(runtime):
-    """The socket is there when `start` returns; the address names runtime and worker."""
-    wanted = spec()
-    address = await runtime.start(wanted)
-    assert (address.runtime, address.worker) == (runtime.name, wanted.worker)
-    with await linked(runtime, address) as link:
-        assert link.hello["state"] == "ready"
-        assert link.claim()["generation"] == 1
-        assert link.eval("6 * 7").told["output"] == "42"
-    assert await runtime.fate(wanted.worker) == WorkerFate(alive=True)
-
-
-async def test_it_can_be_dialled_more_than_once(runtime):
-    """Several front doors may be linked to one worker."""
-    address = await runtime.start(spec())
-    with await linked(runtime, address) as one, await linked(runtime, address) as other:
-        assert one.claim()["seq"] == 0
-        assert other.attach()["seq"] == 0
-
-
-async def test_workers_at_once_are_apart(runtime):
-    """Each has its own socket and folder; ending one leaves the other."""
-    one, other = await asyncio.gather(runtime.start(spec()), runtime.start(spec()))
-    assert one.address != other.address
-    if os.geteuid() == 0 and runtime.name != "scripted":
-        assert one.uid != other.uid
-        assert one.uid >= 100_000 <= other.uid
-    await runtime.stop(one.worker)
-    assert (await runtime.fate(other.worker)).alive is True
-
-
-async def test_stop_removes_everything_and_may_be_repeated(bench, runtime):
-    """Folder, entry in the list, and the second time nothing to do."""
-    address = await runtime.start(spec())
-    assert address.worker in await runtime.list_workers()
-    for _ in range(2):
-        await runtime.stop(address.worker)
-    assert address.worker not in await runtime.list_workers()
-    assert (await runtime.fate(address.worker)).alive is False
-    assert bench.folders.workers() == []
+async def refused(runtime: Runtime, address: WorkerAddress) -> None:
+    """Dialling it is an `OSError`."""
     with pytest.raises(OSError):
-        await runtime.dial(address)
+        (await runtime.dial(address)).close()
 
 
-async def test_a_killed_worker_is_told_dead(bench, runtime):
-    """And by its exit status not by memory."""
-    address = await runtime.start(spec())
-    kill(bench, address.worker)
-    fate = await fate_of(runtime, address.worker)
-    assert (fate.alive, fate.memory_killed) == (False, False)
+# --- start and dial -----------------------------------------------------------------------------------------------
+
+
+async def test_a_started_worker_says_hello(runtime: Runtime) -> None:
+    """Its address has everything that another server needs to dial it."""
+    spec = spec_of()
+    address = await runtime.start(spec)
+    assert (address.runtime, address.worker) == (runtime.name, spec.worker)
+    hello = await hello_over(await runtime.dial(address))
+    assert hello["python"].startswith("3.")
+
+
+async def test_it_can_be_dialled_again_and_again(runtime: Runtime) -> None:
+    """A link that was lost is made anew, and two may be there at once."""
+    address = await runtime.start(spec_of())
+    first, second = await runtime.dial(address), await runtime.dial(address)
+    assert await hello_over(first) == await hello_over(second) == await hello_over(await runtime.dial(address))
+
+
+async def test_workers_that_are_started_at_once_are_apart(runtime: Runtime) -> None:
+    """Each has its own address and its own process."""
+    addresses = await asyncio.gather(*(runtime.start(spec_of()) for _ in range(3)))
+    assert len({address.address for address in addresses}) == 3
+    assert len({agent_pid(address) for address in addresses}) == 3
+    assert sorted(await runtime.list_workers()) == sorted(address.worker for address in addresses)
+
+
+@ISOLATING
+async def test_a_worker_does_not_see_its_neighbours_folder(bench: Bench) -> None:
+    """Nor anything of the server's state folder: of the host's folders there is its own, with its socket."""
+    runtime = bench.make()
+    mine, other = await runtime.start(spec_of()), await runtime.start(spec_of())
+    with bench.client(mine) as client:
+        client.claim()
+        code = f"import os; print(os.listdir('/run/bascule'), *map(os.path.exists, {[mine.address, other.address]}))"
+        assert client.eval(code).stdout == b"['worker.sock'] False False\n"
+    await hello_over(await runtime.dial(other))
+
+
+# --- start fails --------------------------------------------------------------------------------------------------
+
+
+async def test_an_impossible_start_is_capacity_and_leaves_nothing_behind(bench: Bench) -> None:
+    """Clients wait and try again; the words are for whoever runs the server."""
+    runtime = bench.make(broken=True)
+    with pytest.raises(WireError) as caught:
+        await runtime.start(spec_of())
+    assert caught.value.code == "capacity"
+    assert len(caught.value.message) > 20
+    assert list(await runtime.list_workers()) == []
+    assert bench.folders.workers() == []
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.002, 0.02, 0.06, 0.1, 0.15, 0.2, 0.3])
+async def test_a_cancelled_start_leaves_nothing_behind(runtime: Runtime, bench: Bench, after_s: float) -> None:
+    """Wherever it was: a server that ends while workers start leaves none that nobody knows."""
+    starting = asyncio.create_task(runtime.start(spec_of()))
+    await asyncio.sleep(after_s)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    else:
+        await runtime.stop((await starting).worker)
+    await asyncio.sleep(0.7)
+    assert list(await runtime.list_workers()) == []
+    assert bench.folders.workers() == []
+
+
+# --- dial refuses -------------------------------------------------------------------------------------------------
+
+
+async def test_a_link_in_place_of_the_socket_is_not_followed(runtime: Runtime) -> None:
+    """Not even to a socket of the same owner: a tenant could lead the server into any socket of the host's."""
+    address, other = await runtime.start(spec_of()), await runtime.start(spec_of())
+    folder_of(address).chmod(0o700)
+    Path(address.address).unlink()
+    Path(address.address).symlink_to(other.address)
+    await refused(runtime, address)
+    await refused(runtime, replace(address, uid=-1))
+
+
+async def test_a_file_in_place_of_the_socket_is_refused(runtime: Runtime) -> None:
+    """Only sockets are dialled."""
+    address = await runtime.start(spec_of())
+    folder_of(address).chmod(0o700)
+    Path(address.address).unlink()
+    Path(address.address).touch()
+    await refused(runtime, address)
+
+
+async def test_a_socket_of_another_user_is_refused(runtime: Runtime) -> None:
+    """The address says whose it has to be."""
+    address = await runtime.start(spec_of())
+    await refused(runtime, replace(address, uid=address.uid + 1))
+    await hello_over(await runtime.dial(address))
+
+
+async def test_a_socket_that_nobody_listens_on_is_an_os_error(runtime: Runtime) -> None:
+    """As after the death of a worker."""
+    address = await runtime.start(spec_of())
+    folder_of(address).chmod(0o700)
+    Path(address.address).unlink()
+    with socket.socket(socket.AF_UNIX) as nobodys:
+        nobodys.bind(address.address)
+    await refused(runtime, replace(address, uid=os.geteuid()))
+
+
+async def test_what_is_not_there_is_an_os_error(runtime: Runtime) -> None:
+    """So callers need no other case."""
+    address = await runtime.start(spec_of())
+    await runtime.stop(address.worker)
+    await refused(runtime, address)
+
+
+# --- stop ---------------------------------------------------------------------------------------------------------
+
+
+async def test_stop_ends_the_process_and_removes_the_folder_and_may_be_repeated(runtime: Runtime) -> None:
+    """Ending what is not there is success."""
+    address = await runtime.start(spec_of())
+    pid = agent_pid(address)
+    assert is_process(pid)
+    await runtime.stop(address.worker)
+    assert await eventually(lambda: not is_process(pid))
+    assert not folder_of(address).exists()
+    assert list(await runtime.list_workers()) == []
+    await runtime.stop(address.worker)
+    await runtime.stop("wrk_that_never_was")
+
+
+async def test_stop_ends_what_the_tenant_started_too(bench: Bench) -> None:
+    """The interpreter with it, whatever it is doing."""
+    runtime = bench.make()
+    address = await runtime.start(spec_of())
+    client = bench.client(address)
+    client.claim()
+    client.request("eval", {"code": "while True: pass"})
+    client.ping()
+    await runtime.stop(address.worker)
+    assert await asyncio.to_thread(client.is_closed)
+
+
+async def test_stops_at_the_same_time_are_fine(runtime: Runtime) -> None:
+    """Two servers may end the same worker."""
+    address = await runtime.start(spec_of())
+    await asyncio.gather(*(runtime.stop(address.worker) for _ in range(3)))
+    assert (await runtime.fate(address.worker)).alive is False
+
+
+# --- fate ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_fate_of_a_living_worker(runtime: Runtime) -> None:
+    """Nothing but that it lives."""
+    address = await runtime.start(spec_of())
+    assert await runtime.fate(address.worker) == WorkerFate(alive=True)
+
+
+async def test_the_fate_of_a_killed_worker(runtime: Runtime) -> None:
+    """It was not memory, and a status is known."""
+    address = await runtime.start(spec_of())
+    os.kill(agent_pid(address), signal.SIGKILL)
+    assert await eventually(lambda: _is_dead(runtime, address.worker))
+    fate = await runtime.fate(address.worker)
+    assert not fate.memory_killed
     assert fate.exit_code not in (None, 0)
 
 
-async def test_nobody_knows_a_worker_that_never_was(runtime):
-    """It is dead, and ending it is success."""
-    assert (await runtime.fate("wrk_never")).alive is False
-    await runtime.stop("wrk_never")
+async def test_the_fate_of_a_worker_that_used_too_much_memory(bench: Bench) -> None:
+    """It is told apart from other deaths as soon as the worker is dead, and the neighbour lives."""
+    runtime = bench.make()
+    address, neighbour = await runtime.start(spec_of()), await runtime.start(spec_of())
+    await bench.kill_for_memory(runtime, address)
+    assert await eventually(lambda: _is_dead(runtime, address.worker))
+    assert (await runtime.fate(address.worker)).memory_killed
+    assert await runtime.fate(neighbour.worker) == WorkerFate(alive=True)
 
 
-async def test_a_start_that_cannot_be_leaves_nothing_behind(bench, runtime, monkeypatch):
-    """`capacity`, with words, and no folder, process or container."""
-    impossible = spec(image="there-is-no-such-image", memory_bytes=1)
-    if bench.kind == "scripted":
-        runtime = type(runtime)(bench.folders, lambda spec, folder: ["false"])
-    with pytest.raises(WireError) as caught:
-        await runtime.start(impossible)
-    assert caught.value.code == "capacity"
-    assert len(caught.value.message) > 20
-    assert await runtime.list_workers() == []
+async def test_the_fate_of_a_worker_that_nobody_knows(runtime: Runtime) -> None:
+    """It does not live, and how it ended is not known."""
+    assert await runtime.fate("wrk_that_never_was") == WorkerFate(alive=False)
 
 
-async def test_a_cancelled_start_leaves_nothing_behind(runtime):
-    """A session that gives up waiting costs no worker."""
-    task = asyncio.create_task(runtime.start(spec()))
-    await asyncio.sleep(0.02)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    for _ in range(200):
-        if await runtime.list_workers() == []:
-            break
-        await asyncio.sleep(0.02)
-    assert await runtime.list_workers() == []
+async def _is_dead(runtime: Runtime, worker: str) -> bool:
+    return (await runtime.fate(worker)).alive is False
 
 
-async def test_a_later_server_finds_the_workers(bench, runtime):
-    """Those that live can be dialled; those that died with their server can be removed."""
-    address = await runtime.start(spec())
-    later = bench.make()
-    assert list(await later.list_workers()) == [address.worker]
-    if runtime.survives_server:
-        assert (await later.fate(address.worker)).alive is True
-        with await linked(later, address) as link:
-            assert link.hello["state"] == "ready"
-    else:
-        assert (await later.fate(address.worker)).alive is False
+# --- list and close -----------------------------------------------------------------------------------------------
 
 
-async def test_a_planted_link_is_not_followed(bench, runtime, tmp_path):
-    """Nor a file, nor the socket of another worker of another user."""
-    address, other = await runtime.start(spec()), await runtime.start(spec())
-    socket_path = bench.folders.socket(address.worker)
-    os.rename(socket_path, socket_path.with_suffix(".away"))
-    os.symlink(bench.folders.socket(other.worker), socket_path)
-    with pytest.raises(OSError):
-        await runtime.dial(address)
-    socket_path.unlink()
-    socket_path.write_text("no socket")
-    with pytest.raises(OSError):
-        await runtime.dial(address)
-    if address.uid != other.uid:
-        socket_path.unlink()
-        os.link(bench.folders.socket(other.worker), socket_path)
-        with pytest.raises(PermissionError):
-            await runtime.dial(address)
+async def test_the_list_has_ours_and_nobody_elses(bench: Bench) -> None:
+    """Another installation on the same machine is not touched."""
+    runtime, stranger = bench.make(), bench.make(installation="b")
+    assert list(await runtime.list_workers()) == []
+    address = await runtime.start(spec_of())
+    assert list(await runtime.list_workers()) == [address.worker]
+    assert list(await stranger.list_workers()) == []
 
 
-async def test_close_ends_what_cannot_outlive_it(bench, runtime):
-    """And nothing else."""
-    address = await runtime.start(spec())
-    await runtime.close()
-    later = bench.make()
-    assert (await later.fate(address.worker)).alive is runtime.survives_server
+async def test_a_dead_worker_is_listed_until_it_is_stopped(runtime: Runtime) -> None:
+    """What is left of it has to be removed by somebody."""
+    address = await runtime.start(spec_of())
+    os.kill(agent_pid(address), signal.SIGKILL)
+    assert await eventually(lambda: _is_dead(runtime, address.worker))
+    assert list(await runtime.list_workers()) == [address.worker]
+    await runtime.stop(address.worker)
+    assert list(await runtime.list_workers()) == []
 
 
-@pytest.mark.docker
-async def test_containers_of_another_installation_are_not_ours():
-    """Two servers on one engine do not reap each other's workers."""
-    async with bench_of("docker") as one, bench_of("docker") as other:
-        ours, theirs = one.make(), other.make()
-        address = await theirs.start(spec())
-        assert await ours.list_workers() == []
-        assert list(await theirs.list_workers()) == [address.worker]
+async def test_a_folder_without_a_worker_is_listed_and_can_be_stopped(runtime: Runtime, bench: Bench) -> None:
+    """As a server leaves it that is killed in the middle of a start."""
+    bench.folders.make("wrk_half")
+    assert list(await runtime.list_workers()) == ["wrk_half"]
+    await runtime.stop("wrk_half")
+    assert list(await runtime.list_workers()) == []
 
 
-@pytest.mark.bubblewrap
-async def test_sandboxes_die_with_their_server(tmp_path):
-    """Killed with -9, as the kernel would."""
-    code = """
-import asyncio, sys
-from support.processes import leftovers
-from support.runtimes import Bench, spec
-from pathlib import Path
-async def main():
-    bench = Bench("bubblewrap", Path(sys.argv[1]))
-    address = await bench.make().start(spec())
-    print(address.worker, flush=True)
-    await asyncio.sleep(60)
-asyncio.run(main())
-"""
-    async with bench_of("bubblewrap") as bench:
-        server = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, str(bench.root), stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-        worker = (await server.stdout.readline()).decode().strip()
-        assert processes_with(worker)
-        server.send_signal(signal.SIGKILL)
-        await server.wait()
-        for _ in range(200):
-            if not processes_with(worker):
-                break
-            await asyncio.sleep(0.02)
-        assert processes_with(worker) == []
+async def test_the_next_server_finds_what_outlived_the_last(bench: Bench) -> None:
+    """It lists, knows, dials and ends it. Of a runtime whose workers can't outlive it, nothing is left."""
+    first = bench.make()
+    address = await first.start(spec_of())
+    pid = agent_pid(address)
+    await first.close()
+    second = bench.make()
+    if first.survives_server:
+        assert list(await second.list_workers()) == [address.worker]
+        assert await second.fate(address.worker) == WorkerFate(alive=True)
+        await hello_over(await second.dial(address))
+        await second.stop(address.worker)
+    assert await eventually(lambda: not is_process(pid))
+    assert list(await second.list_workers()) == []
+    assert (await second.fate(address.worker)).alive is False
 
 
-def processes_with(worker: str) -> list[str]:
-    """Command lines that name the worker."""
-    return leftovers(worker)
+async def test_close_may_be_repeated_and_leaves_no_threads(bench: Bench) -> None:
+    """Also of a runtime that was never used."""
+    before = set(threading.enumerate())
+    used, unused = bench.make(), bench.make(installation="b")
+    await used.stop((await used.start(spec_of())).worker)
+    for runtime in (used, unused, used):
+        await runtime.close()
+    left = {thread.name for thread in set(threading.enumerate()) - before if not thread.name.startswith("asyncio_")}
+    assert left == set()

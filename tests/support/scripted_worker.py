@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT / "worker-image")]
 
 from replwire.frames import SEQ, Frame, FrameReader, Kind, pack_frame  # noqa: E402
 from replworker.agent.worker import run_worker  # noqa: E402
+from replworker.packets import send_frame  # noqa: E402
 
 
 class Script:
@@ -42,7 +43,11 @@ class Script:
 
     def send(self, kind: int, *parts: bytes, flags: int = 0, channel: socket.socket | None = None) -> None:
         """A frame to the agent."""
-        (channel or self.control).sendall(pack_frame(kind, parts, flags=flags))
+        frame = pack_frame(kind, parts, flags=flags)
+        if channel is self.states:
+            send_frame(channel, frame)
+        else:
+            self.control.sendall(frame)
 
     def restore(self, frame: Frame) -> None:
         """Take the chunks and say how it went."""

@@ -10,6 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from replworker.packets import packet_pair
+
 CRASH_STATUS: Final = 70
 """Exit status of an interpreter whose own code failed (`EX_SOFTWARE`)."""
 
@@ -66,7 +68,7 @@ def start_interpreter(run: RunInterpreter, work_folder: str) -> Child:
     """Fork. In the child this does not return."""
     _occupy_standard_fds()
     control, child_control = socket.socketpair()
-    state_channel, child_state_channel = socket.socketpair()
+    state_channel, child_state_channel = packet_pair()
     stdout, child_stdout = os.pipe()
     stderr, child_stderr = os.pipe()
     child_life, life = os.pipe()

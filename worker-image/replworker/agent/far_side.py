@@ -14,6 +14,7 @@ from replworker.agent.core import Agent
 from replworker.agent.pipes import DRAIN_BYTES_MAX, READ_BYTES, OutputPipe
 from replworker.agent.text import STDERR, STDOUT
 from replworker.agent.watches import WRITABLE, Watches
+from replworker.packets import PacketReader
 
 HANG_UP_GRACE_S: Final = 1.0
 """An interpreter whose sockets have ended has so long to be seen dead before it is killed for breaking them."""
@@ -35,6 +36,7 @@ class FarSide:
         self._carry_out = carry_out
         self._control = Connection(child.control)
         self._states = Connection(child.state_channel)
+        self._state_frames = PacketReader()
         self._pipes = (OutputPipe(child.stdout_fd, STDOUT), OutputPipe(child.stderr_fd, STDERR))
         self.is_held_up = False
         self.hang_up_at: float | None = None
@@ -148,9 +150,9 @@ class FarSide:
                 self._hung_up()
             return False
         now = time.monotonic()
-        self._states.reader.feed(data)
+        self._state_frames.feed(data)
         try:
-            for frame in self._states.reader:
+            for frame in self._state_frames:
                 self._agent.state_frame(frame, now)
         except FrameError as error:
             self._agent.breached(str(error))

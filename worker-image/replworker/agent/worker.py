@@ -54,11 +54,15 @@ def _python_version() -> str:
 
 
 def _listen(path: str) -> socket.socket:
-    _remove_stale(path)
+    """The name appears when connections are taken, and not before: whoever waits for it dials at once."""
+    unready = path + ".new"
+    for stale in (path, unready):
+        _remove_stale(stale)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
-    os.chmod(path, SOCKET_MODE)
+    listener.bind(unready)
+    os.chmod(unready, SOCKET_MODE)
     listener.listen(LISTEN_BACKLOG)
+    os.rename(unready, path)
     return listener
 
 

@@ -11,6 +11,7 @@ from time import perf_counter
 from types import CodeType
 from typing import Any, Final
 
+from replworker.interpreter import spare
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
 from replworker.interpreter.failures import described
 from replworker.interpreter.gate import Gate
@@ -125,7 +126,9 @@ class Evaluator:
 
     def _fail(self, failure: BaseException) -> dict[str, Any]:
         interrupted = isinstance(failure, KeyboardInterrupt) and self._gate.was_used
+        spare.lend()
         error, text = described(failure, interrupted=interrupted)
+        spare.keep_back()
         self._stderr.write(text)
         # Debuggers (`pdb.pm()`) read these, as in Python's own prompt.
         sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind
-from replworker.interpreter import display
+from replworker.interpreter import display, spare
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
@@ -204,3 +204,4 @@ def prepare_process(work_folder: str) -> None:
     os.chdir(work_folder)
     sys.path.insert(0, "")
     sys.argv[:] = [""]
+    spare.keep_back()

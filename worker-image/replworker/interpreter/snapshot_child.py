@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from replwire.frames import SEQ, Kind, pack_frame
 from replworker.interpreter.channel import to_json
+from replworker.packets import send_frame
 from replworker.snapshot import Snapshotter
 
 CHILD_S: Final = 60.0
@@ -120,14 +121,14 @@ def _send(
 
     def send(name: bytes, data: bytes) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-        state_channel.sendall(pack_frame(Kind.CHUNK, (name, data)))
+        send_frame(state_channel, pack_frame(Kind.CHUNK, (name, data)))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
     taken = snapshotter.take(sources, send)
     signal.setitimer(signal.ITIMER_REAL, 0)
     references = b"".join(taken.references)
     parts = (SEQ.pack(seq), taken.manifest, references, to_json(taken.unsaved))
-    state_channel.sendall(pack_frame(Kind.STATE, parts))
+    send_frame(state_channel, pack_frame(Kind.STATE, parts))
     said = memoryview(marshal.dumps((taken.references, taken.state_bytes, taken.unsaved)))
     while said:
         said = said[os.write(writer, said) :]

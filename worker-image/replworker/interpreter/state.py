@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
 from replwire.frames import SEQ, Flag, Kind, pack_frame
+from replworker.interpreter import spare
 from replworker.interpreter.channel import Channel, to_json
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.snapshot_child import SnapshotChild, start
 from replworker.interpreter.sources import Sources
+from replworker.packets import send_frame
 from replworker.snapshot import Checkpoint, RestoreError, SnapshotLimits, Snapshotter, restore
 
 INTERRUPT_AFTER_S: Final = 1.0
 """An interrupt that comes earlier was meant for the eval, which has ended; a later one costs the name in hand."""
-
-ATTEMPTS: Final = 2
 
 CHECKPOINT_FAILED_STATUS: Final = 71
 """Exit status (`EX_OSERR`) when no checkpoint can be made: the session goes on from the one before, elsewhere."""
@@ -116,26 +116,32 @@ class StateKeeper:
 
     def _send_state(self, seq: int, taken: Checkpoint) -> None:
         for chunk in taken.chunks:
-            self._state_channel.sendall(pack_frame(Kind.CHUNK, chunk))
+            send_frame(self._state_channel, pack_frame(Kind.CHUNK, chunk))
         parts = (SEQ.pack(seq), taken.manifest, b"".join(taken.references), to_json(taken.unsaved))
-        self._state_channel.sendall(pack_frame(Kind.STATE, parts))
+        send_frame(self._state_channel, pack_frame(Kind.STATE, parts))
         self.unsaved = taken.unsaved
 
     def _taken(self) -> Checkpoint:
-        """In place. A tenant's object that loops is interrupted when the eval's time is over."""
-        fault = "it was interrupted"
-        for _ in range(ATTEMPTS):
-            try:
-                self._gate.open(after_s=INTERRUPT_AFTER_S)
-                try:
-                    return self._snapshotter.take(self._sources.texts)
-                finally:
-                    self._gate.close()
-            except KeyboardInterrupt:
-                self._gate.close()
-            except BaseException as error:
-                fault = type(error).__name__
-        _give_up(f"no checkpoint can be made: {fault}")
+        """In place; a second time with the descriptors that tenants do not get, in case those were all used up."""
+        try:
+            return self._take_once()
+        except BaseException:
+            self._gate.close()
+        spare.lend()
+        try:
+            return self._take_once()
+        except BaseException as error:
+            _give_up(f"no checkpoint can be made: {type(error).__name__}")
+        finally:
+            spare.keep_back()
+
+    def _take_once(self) -> Checkpoint:
+        """A tenant's object that loops is interrupted when the eval's time is over."""
+        self._gate.open(after_s=INTERRUPT_AFTER_S)
+        try:
+            return self._snapshotter.take(self._sources.texts)
+        finally:
+            self._gate.close()
 
 
 def _give_up(reason: str) -> NoReturn:

@@ -7,6 +7,7 @@ again, because a second change in the same tick would not show. Links are kept a
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -83,6 +84,7 @@ class Folder:
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     inside += self._note(path, entry, found, unsaved)
         except OSError as error:
+            raise_without_descriptors(error)
             unsaved[_label(folder or ".")] = str(error.strerror)
         return inside
 
@@ -139,6 +141,13 @@ def read_file(folder: str, path: str, size_max: int) -> bytes | None:
             while size_max > 0 and (part := opened.read(min(size_max, 1 << 20))):
                 parts.append(part)
                 size_max -= len(part)
-    except OSError:
+    except OSError as error:
+        raise_without_descriptors(error)
         return None
     return b"".join(parts)
+
+
+def raise_without_descriptors(error: OSError) -> None:
+    """The lack of descriptors is no fault of the file's: the caller may have some to lend, and tries again."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import socketserver
 import threading
@@ -94,6 +95,42 @@ def test_no_bwrap_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.usable, found.words) == (False, "no bwrap found")
     assert "apt install bubblewrap" in found.fix
     assert "bascule[local]" in found.fix
+
+
+@pytest.mark.bubblewrap
+def test_a_bwrap_that_works_is_told_with_what_it_stands_on() -> None:
+    """The Python of workers and why it is that one, whose they are, and what holds their limits."""
+    found = bubblewrap.bubblewrap()
+    assert found.usable, found
+    assert found.facts["python_why"]
+    assert f"workers run {found.facts['python']} ({found.facts['python_why']})" in found.words
+    assert isinstance(found.facts["limits"], dict)
+    assert found.facts["limits"].keys() == {"memory", "pids", "cpu"}
+    assert found.facts["uid_per_worker"] is (os.geteuid() == 0)
+    json.dumps(found.facts)
+
+
+@pytest.mark.bubblewrap
+def test_a_python_that_was_set_and_cannot_be_used_is_told() -> None:
+    """By the name of the setting."""
+    found = bubblewrap.bubblewrap(Path("/absent/python3"))
+    assert not found.usable
+    assert "/absent/python3 can't be run" in found.words
+    assert "bubblewrap.python" in found.fix
+
+
+def test_a_bwrap_that_makes_no_sandbox_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it said itself."""
+    program = tmp_path / "bwrap"
+    program.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && echo bubblewrap 9.9 && exit\necho no permissions >&2; exit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = bubblewrap.bubblewrap()
+    assert not found.usable
+    assert "9.9 can't make a sandbox: no permissions" in found.words
+    assert "user namespaces" in found.fix
 
 
 def test_no_redis_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,8 +101,8 @@ def test_the_only_thing_of_the_hosts_is_the_folder() -> None:
     """It holds the socket, and nothing else is mounted."""
     config = rendered()["HostConfig"]
     assert "Volumes" not in rendered()
-    assert config.get("Binds", []) == ["/state/wrk_a:/run/bascule:rw"]
-    assert "Mounts" not in config
+    assert config["Mounts"] == [{"Type": "bind", "Source": "/state/wrk_a", "Target": "/run/bascule"}]
+    assert "Binds" not in config
 
 
 @pytest.mark.parametrize(("place", "size"), [("/work", 20 * MIB), ("/tmp", 3 * MIB), ("/dev/shm", 3 * MIB)])
@@ -121,6 +121,7 @@ def test_ulimits() -> None:
     assert limits["nofile"] == (200, 200)
     assert limits["core"] == (0, 0)
     assert limits["fsize"] == (7 * MIB, 7 * MIB)
+    assert limits["msgqueue"] == (0, 0), "else /dev/mqueue could be written to"
     assert "nproc" not in limits
 
 

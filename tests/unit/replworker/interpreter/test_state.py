@@ -32,6 +32,20 @@ def moved(link: WorkerClient, outcome: Outcome, make_worker: MakeWorker) -> Work
     return new
 
 
+def children_of(worker: WorkerProcess) -> list[int]:
+    """Process ids of the interpreter's children."""
+    interpreter = worker.interpreter
+    return [int(pid) for pid in Path(f"/proc/{interpreter}/task/{interpreter}/children").read_text().split()]
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    """Within five seconds."""
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_small_state_moves_in_the_manifest(link, make_worker):
     """Functions bound to the live namespace, the source of evals, `_`, futures."""
     link.eval("from __future__ import annotations\nk = 2\ndef f(n):\n    return n * k\nx = [1]; y = x\nimport decimal")
@@ -86,11 +100,10 @@ def test_a_child_that_is_killed_costs_nothing(worker, link, make_worker):
     """The checkpoint is then taken in place."""
     link.eval("import random, time\nbig = random.randbytes(3_000_000)")
     link.eval("class Slow:\n  def __reduce__(self):\n    time.sleep(0.5)\n    return (Slow, ())\ns = Slow()")
+    eventually(lambda: not children_of(worker))
     ref = link.request("eval", {"code": "n = 5"})
-    deadline = time.monotonic() + 5
-    while not (children := Path(f"/proc/{worker.interpreter}/task/{worker.interpreter}/children").read_text().split()):
-        assert time.monotonic() < deadline
-    os.kill(int(children[0]), signal.SIGKILL)
+    eventually(lambda: children_of(worker))
+    os.kill(children_of(worker)[0], signal.SIGKILL)
     outcome = link.outcome(ref)
     link.confirm(outcome)
     assert moved(link, outcome, make_worker).eval("n, len(big)").told["output"] == "(5, 3000000)"
@@ -133,3 +146,16 @@ def test_durability_none_makes_no_checkpoint(worker):
     """A scratch pad."""
     outcome = worker.claimed(durability="none").eval("x = 1")
     assert (outcome.manifest, outcome.references) == (b"", b"")
+
+
+def test_a_tenant_without_descriptors_loses_nothing(link, make_worker):
+    """Traceback, checkpoint and files are made with descriptors that he does not get."""
+    link.eval("import os\nopen('kept.txt', 'w').write('kept')\nimport resource")
+    link.eval("resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))")
+    outcome = link.eval("taken = []\nopen('late.txt', 'w').close()\nwhile True: taken.append(os.dup(0))")
+    assert outcome.told["error"]["name"] == "OSError" and "Too many open files" in outcome.stderr.decode()
+    assert outcome.told["unsaved"] == {}
+    assert link.eval("len(taken) > 100").told["output"] == "True"
+    assert (
+        moved(link, outcome, make_worker).eval("sorted(os.listdir('.'))").told["output"] == "['kept.txt', 'late.txt']"
+    )

@@ -1,0 +1,63 @@
+"""What is wrong with a Docker engine or an image, for workers, in words that say what helps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from replwire.errors import WireError
+
+RETRY_AFTER_MS: Final = 2000
+WORDS_CHARS_MAX: Final = 300
+
+LIMITS: Final = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processor time"}
+"""Limits that an engine leaves out, with no more than a warning, where its kernel lacks them."""
+
+USER_MAPPINGS: Final = ("name=rootless", "name=userns")
+"""With them a container's uid is another one on the host, and a worker can't use the folder that was made for it."""
+
+
+def host_complaint(host: str) -> str | None:
+    """About the engine's address; empty is the default one."""
+    if not host or host.startswith(("unix://", "http+unix://")):
+        return None
+    return f"the Docker engine is at {host}: workers are dialled by Unix socket, use an engine of this machine"
+
+
+def engine_complaint(info: Mapping[str, Any], engine_runtime: str | None) -> str | None:
+    """About the engine's `info`."""
+    known = sorted(info.get("Runtimes") or {})
+    if engine_runtime and engine_runtime not in known:
+        return f"the Docker engine has no runtime {engine_runtime}; it has {', '.join(known)}"
+    if any(option.split(",")[0] in USER_MAPPINGS for option in info.get("SecurityOptions") or ()):
+        return "the Docker engine maps users (rootless, or userns-remap): take another one, or --embedded"
+    missing = [words for name, words in LIMITS.items() if info.get(name) is False]
+    if missing:
+        return f"the Docker engine can't limit {' and '.join(missing)}: its kernel has no such control group"
+    return None
+
+
+def image_complaint(image: str, inspected: Mapping[str, Any]) -> str | None:
+    """About an image that is there: a volume of its own is disk without a limit that a tenant can write to."""
+    volumes = (inspected.get("Config") or {}).get("Volumes")
+    return f"the image {image} has volumes ({', '.join(volumes)}): build it without VOLUME" if volumes else None
+
+
+def no_image(image: str) -> str:
+    """About an image that is not there."""
+    return f"the Docker engine has no image {image}: docker build -t {image} worker-image"
+
+
+def no_engine(error: BaseException) -> str:
+    """About an engine that is away, hangs or answers nonsense."""
+    return f"no Docker engine answers: {said_by(error)}; `bascule doctor` says more"
+
+
+def no_start(reason: str) -> WireError:
+    """A start that failed, for clients: try again."""
+    return WireError("capacity", f"a worker could not be started: {reason}", retry_after_ms=RETRY_AFTER_MS)
+
+
+def said_by(error: BaseException) -> str:
+    """The engine's own words, without the client library's wrapping."""
+    return str(getattr(error, "explanation", None) or error)[:WORDS_CHARS_MAX]

@@ -1,0 +1,204 @@
+"""From inside a worker: what a tenant tries, and how far it goes. Each test is an attack (docs: threat model)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from orchestrator.core.sandbox import MIB
+from support.cells import claimed
+from support.runtimes import bench_of
+
+
+async def test_there_is_no_network(cell):
+    """No family but Unix sockets, no interface but the loopback one, which is down or empty."""
+    assert cell.shows("import socket; socket.socket()").startswith(("OSError", "PermissionError"))
+    for family in ("AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK"):
+        shown = cell.shows(f"import socket; socket.socket(socket.{family}, socket.SOCK_DGRAM)")
+        assert shown.startswith(("OSError", "PermissionError")), (family, shown)
+    assert set(
+        eval(cell.shows("import os; os.listdir('/sys/class/net') if os.path.isdir('/sys/class/net') else []"))
+    ) <= {"lo"}
+    assert cell.shows("open('/proc/net/route').read().count('\\n')") == "1"
+
+
+async def test_nothing_outside_its_folders_can_be_written(cell):
+    """The root is read-only, the folder with the socket belongs to somebody else."""
+    places = [
+        "/",
+        "/usr",
+        "/usr/lib",
+        "/etc",
+        "/opt/bascule",
+        "/opt/bascule/replworker",
+        "/run",
+        "/run/bascule",
+        "/proc/sys/kernel",
+        "/dev",
+    ]
+    code = """
+def can_write(place):
+    try:
+        open(place + '/planted', 'w').write('x')
+    except OSError as error:
+        return type(error).__name__
+    return True
+"""
+    cell.shows(code)
+    for place in places:
+        assert cell.shows(f"can_write({place!r})") != "True", place
+    for place in ("/work", "/tmp", "/dev/shm"):
+        assert cell.shows(f"can_write({place!r})") == "True", place
+    assert "Error" in cell.shows("import os; os.unlink('/run/bascule/worker.sock')")
+    assert "Error" in cell.shows("os.chmod('/run/bascule', 0o777)")
+    assert "Error" in cell.shows("open('/proc/sys/kernel/core_pattern', 'w')")
+
+
+async def test_it_sees_its_own_processes_only(cell):
+    """The sandbox's first process, the agent, the interpreter."""
+    names = cell.shows(
+        "import os; [open(f'/proc/{p}/comm').read().strip() for p in os.listdir('/proc') if p.isdigit()]"
+    )
+    found = eval(names)
+    assert len(found) <= 3
+    assert set(found) <= {"docker-init", "bwrap", "python3", "python3.11", "python3.12", "python3.13", "tini"}
+
+
+async def test_it_has_no_rights(cell):
+    """No capability in any set, no way to new ones, a filter on system calls."""
+    lines = eval(cell.shows("open('/proc/self/status').read()")).splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert all(int(status[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert int(status["Uid"].split()[0]) != 0
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "arguments"),
+    [
+        ("unshare(NEWUSER)", 272, "0x10000000"),
+        ("unshare(NEWNS)", 272, "0x20000"),
+        ("mount", 165, "0, 0, 0, 0, 0"),
+        ("ptrace(TRACEME)", 101, "0, 0, 0, 0"),
+        ("bpf", 321, "0, 0, 0"),
+        ("userfaultfd", 323, "0"),
+        ("io_uring_setup", 425, "1, 0"),
+        ("keyctl", 250, "0, 0"),
+        ("perf_event_open", 298, "0, 0, 0, 0, 0"),
+        ("setns", 308, "0, 0"),
+        ("open_by_handle_at", 304, "0, 0, 0"),
+        ("process_vm_readv", 310, "1, 0, 0, 0, 0, 0"),
+        ("init_module", 175, "0, 0, 0"),
+        ("clone(NEWUSER)", 56, "0x10000011, 0, 0, 0, 0"),
+    ],
+)
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
+async def test_system_calls_that_are_refused(cell, name, number, arguments):
+    """EPERM or ENOSYS, whatever the kernel would have said."""
+    cell.shows("import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)")
+    code = f"libc.syscall({number}, {arguments}), ctypes.get_errno()"
+    assert cell.shows(code) in ("(-1, 1)", "(-1, 38)"), name
+
+
+async def test_a_fork_bomb_is_bounded_and_the_neighbour_lives(cell):
+    """Its own limit of processes, and nobody else's."""
+    neighbour = await cell.neighbour()
+    cell.shows("""
+import os, time
+n = 0
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(30); os._exit(0)
+        n += 1
+except OSError: pass
+""")
+    assert 10 <= int(cell.shows("n")) <= 64
+    assert neighbour.shows("import subprocess; subprocess.run(['true']).returncode") == "0"
+
+
+async def test_a_memory_bomb_kills_this_worker_only(cell):
+    """And the runtime knows that it was memory."""
+    neighbour = await cell.neighbour()
+    cell.link.request("eval", {"code": "x = []\nwhile True: x.append(bytearray(8_000_000))"})
+    assert cell.link.is_closed(30)
+    for _ in range(500):
+        fate = await cell.runtime.fate(cell.address.worker)
+        if not fate.alive:
+            break
+        await asyncio.sleep(0.01)
+    assert (fate.alive, fate.memory_killed) == (False, True)
+    assert neighbour.shows("1 + 1") == "2"
+
+
+async def test_memory_of_files_counts(cell):
+    """What is written to a tmpfs is bounded by its size, and the session goes on."""
+    shown = cell.shows("open('/work/big', 'wb').write(bytes(100_000_000))")
+    assert shown.startswith("OSError"), shown
+    assert "File too large" in shown or "No space" in shown
+    cell.shows("import os; os.unlink('/work/big')")
+    assert cell.shows("for n in range(9):\n  open(f'/tmp/{n}', 'wb').write(bytes(4_000_000))").startswith("OSError")
+
+
+@pytest.mark.docker
+async def test_empty_files_are_bounded():
+    """By the number of inodes."""
+    async with bench_of("docker") as bench:
+        cell = await claimed(bench, bench.make())
+        shown = cell.shows("for n in range(20_000): open(f'/work/{n}', 'w').close()")
+        assert shown is not None and "No space" in shown
+
+
+async def test_descriptors_are_bounded(cell):
+    """A limit for each process."""
+    shown = cell.shows("import os\nkept = [os.dup(0) for _ in range(5000)]")
+    assert "Too many open files" in shown
+
+
+async def test_the_hosts_secrets_are_out_of_reach(cell, monkeypatch):
+    """No environment of the server's, no file of the host's."""
+    names = eval(cell.shows("import os; sorted(os.environ)"))
+    allowed = {"HOME", "LANG", "PATH", "TERM", "PWD", "HOSTNAME", "LC_CTYPE"}
+    assert set(names) <= allowed
+    for place in (
+        "/var/run/docker.sock",
+        "/root",
+        "/home",
+        "/etc/shadow",
+        "/var/lib/bascule",
+    ):
+        shown = cell.shows(f"import os; os.listdir({place!r}) if os.path.isdir({place!r}) else open({place!r}).read()")
+        assert "Error" in shown or shown in ("[]", "''"), (place, shown)
+    # The sandbox's first process belongs to the tenant: nothing of the server's may have been left in it.
+    first = cell.shows("try: first = open('/proc/1/environ').read()\nexcept OSError: first = ''\nfirst")
+    assert {entry.partition("=")[0] for entry in eval(first).split("\0") if entry} <= allowed, first
+    root = "try: root = os.listdir('/proc/1/root')\nexcept OSError: root = []\nset(root) <= set(os.listdir('/'))"
+    assert cell.shows(root) == "True"
+
+
+async def test_the_agent_cannot_be_taken_over(cell):
+    """Its memory can't be opened, its code can't be changed; killing it ends this worker and nothing else."""
+    agent = "os.getppid()"
+    assert "Error" in cell.shows(f"import os; open(f'/proc/{{{agent}}}/mem', 'r+b').read(1)")
+    cell.link.request("eval", {"code": f"import os, signal; os.kill({agent}, signal.SIGKILL)"})
+    assert cell.link.is_closed(10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give each worker a user")
+async def test_each_worker_is_another_user(cell):
+    """And none can reach the other's folder."""
+    neighbour = await cell.neighbour()
+    assert cell.address.uid != neighbour.address.uid
+    folder = cell.bench.folders.root / neighbour.address.worker
+    assert folder.stat().st_mode & 0o007 == 0
+
+
+async def test_limits_are_those_of_the_spec(bench):
+    """Memory to the megabyte, so that operators can count on it."""
+    small = await claimed(bench, bench.make(), memory_bytes=96 * MIB, pids_max=20)
+    small.link.request("eval", {"code": "x = bytearray(120 * 1024 * 1024)\nfor i in range(0, len(x), 4096): x[i] = 1"})
+    assert small.link.is_closed(20)
+    large = await claimed(bench, bench.make(), memory_bytes=256 * MIB)
+    assert large.shows("x = bytearray(120 * 1024 * 1024); len(x)") == str(120 * MIB)
