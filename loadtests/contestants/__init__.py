@@ -1,0 +1,1 @@
+"""Who is measured: Bascule on each runtime, and the plain things that it is measured beside."""
