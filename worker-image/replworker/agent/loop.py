@@ -14,6 +14,7 @@ from replworker.agent.core import Agent
 from replworker.agent.far_side import FarSide
 from replworker.agent.limits import LINK_BACKLOG_BYTES_MAX, LINKS_MAX
 from replworker.agent.links import END, INTERPRETER, INTERRUPT, KILL, Link
+from replworker.agent.rehearsal import IDLE_BEFORE_S, rehearse
 from replworker.agent.watches import WRITABLE, Watches
 
 ACCEPTED_AT_ONCE_MAX: Final = 16
@@ -34,6 +35,8 @@ class Loop:
         self._links: dict[int, tuple[Connection, Link]] = {}
         self._is_listening = False
         self._is_running = True
+        self._rehearse_at: float | None = None
+        """Unless somebody dials before."""
 
     def run(self) -> None:
         """Serve until the core says that the worker ends."""
@@ -51,12 +54,15 @@ class Loop:
     def _due(self) -> float | None:
         """When something has to be done though nothing happened."""
         due = self._agent.deadline(time.monotonic())
-        hang_up_at = self._far_side.hang_up_at
-        if hang_up_at is not None:
-            due = hang_up_at if due is None else min(due, hang_up_at)
+        for at in (self._far_side.hang_up_at, self._rehearse_at):
+            if at is not None:
+                due = at if due is None else min(due, at)
         return due
 
     def _tick(self, now: float) -> None:
+        if self._rehearse_at is not None and now >= self._rehearse_at:
+            self._rehearse_at = None
+            rehearse()
         self._far_side.tick(now)
         self._agent.tick(now)
         self._carry_out()
@@ -68,6 +74,7 @@ class Loop:
         if self._agent.is_ready and not self._is_listening:
             # Only now: whoever dials is answered by a worker that can run.
             self._is_listening = True
+            self._rehearse_at = time.monotonic() + IDLE_BEFORE_S
             self._watches.watch(self._listener.fileno(), self._accept)
 
     # --- effects ------------------------------------------------------------------------------------------------
@@ -127,6 +134,7 @@ class Loop:
     # --- links --------------------------------------------------------------------------------------------------
 
     def _accept(self, mask: int) -> None:
+        self._rehearse_at = None
         for _ in range(ACCEPTED_AT_ONCE_MAX):
             try:
                 sock, _ = self._listener.accept()

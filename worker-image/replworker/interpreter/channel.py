@@ -16,7 +16,8 @@ from typing import Any, Final
 from replwire.frames import Frame, FrameReader, Kind, pack_frame
 from replworker.interpreter.gate import Gate
 
-RECEIVE_BYTES: Final = 256 * 1024
+RECEIVE_BYTES: Final = 64 * 1024
+"""Less than what `malloc` takes from the system, and gives back, at each call."""
 
 PAUSE_S: Final = 0.00002
 PAUSE_MAX_S: Final = 0.001
@@ -58,6 +59,10 @@ class Channel:
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
         self.fd = sock.fileno()
+
+    def has_news(self, *, within_s: float) -> bool:
+        """Whether something comes in that time."""
+        return bool(self._poll.poll(int(within_s * 1000)))
 
     def next_frame(self) -> Frame:
         """Wait for one. In an open gate only the wait is interrupted, never the taking."""

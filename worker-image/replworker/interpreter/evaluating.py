@@ -68,6 +68,11 @@ class Evaluator:
         self._shown = _UNSET if callable(found) else found
         self._compiler.recall(self._namespace)
 
+    def forget(self) -> None:
+        """`_` and what it was."""
+        self._namespace.pop("_", None)
+        self._shown = _UNSET
+
     def run(self, number: int, source: str, *, silent: bool) -> dict[str, Any]:
         """The outcome, without what the checkpoint says. Interrupts hit from here to the end of the value's repr."""
         usage, gate = Usage(), self._gate

@@ -27,6 +27,11 @@ class Sources:
             oldest = next(iter(self.texts))
             self._chars -= len(self.texts.pop(oldest))
 
+    def forget(self) -> None:
+        """All of them."""
+        self.texts.clear()
+        self._chars = 0
+
     def show_in(self, linecache: ModuleType) -> None:
         """Keep this module's cache up to date from now on."""
         self._cache = linecache.cache
