@@ -18,7 +18,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum, IntFlag
-from typing import Final, NamedTuple
+
+from replwire.hints import Final, NamedTuple
 
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of one frame, header included. Larger things (checkpoints) travel as `CHUNK` frames."""

@@ -5,7 +5,7 @@ Operators may set each one; `describe` tells a client those in force.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from replwire.hints import Final, NamedTuple
 
 
 class Limit(NamedTuple):

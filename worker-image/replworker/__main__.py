@@ -6,8 +6,8 @@ It listens on the Unix socket, serves one session and ends: status 0 after SIGTE
 from __future__ import annotations
 
 import sys
-from typing import Final
 
+from replwire.hints import Final
 from replworker.agent.worker import run_worker
 from replworker.interpreter import run_interpreter
 

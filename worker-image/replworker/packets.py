@@ -6,11 +6,11 @@ dropped when the next one begins.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from typing import Final
 
 from replwire.frames import Frame, FrameReader
+from replwire.hints import Final
+from replworker.sockets import SOCK_SEQPACKET, Socket, unix_pair
 
 PACKET_BYTES_MAX: Final = 64 * 1024
 """Of one packet, mark included; what a socket's buffer holds in any case."""
@@ -19,12 +19,12 @@ _BEGINS: Final = b"\1"
 _GOES_ON: Final = b"\0"
 
 
-def packet_pair() -> tuple[socket.socket, socket.socket]:
+def packet_pair() -> tuple[Socket, Socket]:
     """Both ends."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return unix_pair(SOCK_SEQPACKET)
 
 
-def send_frame(sock: socket.socket, frame: bytes) -> None:
+def send_frame(sock: Socket, frame: bytes) -> None:
     """All of it, in as many packets as it takes; blocks while the reader is slow."""
     step = PACKET_BYTES_MAX - 1
     for start in range(0, len(frame), step):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from replwire.frames import Kind, pack_frame
 from replworker.packets import PACKET_BYTES_MAX, PacketReader, packet_pair, send_frame
 
@@ -18,7 +20,7 @@ def frames_of(reader: PacketReader, packets: list[bytes]) -> list[tuple[int, int
 def test_large_and_small_frames_come_whole():
     """Over a real socket, in several packets each."""
     ours, theirs = packet_pair()
-    with ours, theirs:
+    with closing(ours), closing(theirs):
         reader = PacketReader()
         found: list[tuple[int, int]] = []
         for size in (0, 1, 100_000, PACKET_BYTES_MAX):
@@ -31,7 +33,7 @@ def test_large_and_small_frames_come_whole():
 def test_what_a_dead_writer_began_is_dropped():
     """The next writer's frame is not mistaken for its rest."""
     ours, theirs = packet_pair()
-    with ours, theirs:
+    with closing(ours), closing(theirs):
         send_frame(theirs, pack_frame(Kind.CHUNK, (bytes(150_000),)))
         packets = [ours.recv(PACKET_BYTES_MAX) for _ in range(3)]
         send_frame(theirs, pack_frame(Kind.STATE, (b"new",)))

@@ -6,11 +6,11 @@ import fcntl
 import gc
 import os
 import signal
-import socket
 from collections.abc import Callable
-from typing import Final, NoReturn
 
+from replwire.hints import Final, NoReturn
 from replworker.packets import packet_pair
+from replworker.sockets import Socket, unix_pair
 
 CRASH_STATUS: Final = 70
 """Exit status of an interpreter whose own code failed (`EX_SOFTWARE`)."""
@@ -27,7 +27,7 @@ class Child:
     __slots__ = ("_is_reaped", "_life", "control", "pid", "pidfd", "state_channel", "stderr_fd", "stdout_fd")
 
     def __init__(
-        self, pid: int, control: socket.socket, state_channel: socket.socket, stdout_fd: int, stderr_fd: int, life: int
+        self, pid: int, control: Socket, state_channel: Socket, stdout_fd: int, stderr_fd: int, life: int
     ) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
@@ -67,7 +67,7 @@ class Child:
 def start_interpreter(run: RunInterpreter, work_folder: str) -> Child:
     """Fork. In the child this does not return."""
     _occupy_standard_fds()
-    control, child_control = socket.socketpair()
+    control, child_control = unix_pair()
     state_channel, child_state_channel = packet_pair()
     stdout, child_stdout = os.pipe()
     stderr, child_stderr = os.pipe()

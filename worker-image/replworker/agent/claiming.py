@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import json
-from typing import Any
+from _operator import _compare_digest
 
 from replwire.frames import Frame, Kind, pack_frame
+from replwire.hints import Any
 from replworker.agent.breach import InterpreterBreach, LinkBreach
 from replworker.agent.links import INTERPRETER, Link
 from replworker.agent.session import Session
@@ -82,7 +82,7 @@ class Claim:
         if said is None or not isinstance(asked, dict):
             return False
         same = asked.get("session") == said["session"] and asked.get("generation") == said["generation"]
-        return same and hmac.compare_digest(str(asked.get("link_key")).encode(), said["link_key"].encode())
+        return same and _compare_digest(str(asked.get("link_key")).encode(), said["link_key"].encode())
 
     def restored(self, frame: Frame) -> None:
         """The interpreter is ready for requests, or raises `RestoreFailed`."""

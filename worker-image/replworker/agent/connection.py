@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections import deque
-from typing import Final
 
 from replwire.frames import FrameReader
+from replwire.hints import Final
+from replworker.sockets import Socket
 
 RECEIVE_BYTES: Final = 64 * 1024
 
@@ -27,7 +27,7 @@ class Connection:
 
     __slots__ = ("_waiting", "backlog_bytes", "fd", "reader", "sock")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Socket) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.fd = sock.fileno()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
-from typing import Final
 
 from replwire.frames import COUNT, SEQ, Frame, Kind, pack_frame
+from replwire.hints import Final
 from replworker.agent.breach import InterpreterBreach, LinkBreach
 from replworker.agent.claiming import Claim, RestoreFailed
 from replworker.agent.is_complete import is_complete

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from replwire.frames import FrameError, Kind
+from replwire.hints import Final
 from replworker.agent.child import Child
 from replworker.agent.connection import Connection
 from replworker.agent.core import Agent

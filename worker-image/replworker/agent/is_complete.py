@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+
+from replwire.hints import Any, Final
 
 _INDENT: Final = "    "
 _DONT_IMPLY_DEDENT: Final = 0x200

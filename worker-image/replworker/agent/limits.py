@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from replwire.hints import Final
 from replwire.limits import default_limits
 
 LINKS_MAX: Final = 64

@@ -7,9 +7,9 @@ destination is the key of a link (then the bytes of a frame, or None: hang up) o
 from __future__ import annotations
 
 import json
-from typing import Any, Final
 
 from replwire.frames import Kind, pack_frame
+from replwire.hints import Any, Final
 
 INTERPRETER: Final = -1
 """Send the frame to the interpreter."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from functools import partial
-from typing import Final
 
 from replwire.frames import FrameError
+from replwire.hints import Final
 from replworker.agent.child import Child
 from replworker.agent.connection import Connection
 from replworker.agent.core import Agent
@@ -16,6 +15,7 @@ from replworker.agent.limits import LINK_BACKLOG_BYTES_MAX, LINKS_MAX
 from replworker.agent.links import END, INTERPRETER, INTERRUPT, KILL, Link
 from replworker.agent.rehearsal import IDLE_BEFORE_S, rehearse
 from replworker.agent.watches import WRITABLE, Watches
+from replworker.sockets import Socket, accept
 
 ACCEPTED_AT_ONCE_MAX: Final = 16
 
@@ -26,7 +26,7 @@ FLUSH_S: Final = 1.0
 class Loop:
     """Of one worker; `run()` returns when it ends."""
 
-    def __init__(self, agent: Agent, listener: socket.socket, child: Child) -> None:
+    def __init__(self, agent: Agent, listener: Socket, child: Child) -> None:
         self._agent = agent
         self._listener = listener
         self._child = child
@@ -137,7 +137,7 @@ class Loop:
         self._rehearse_at = None
         for _ in range(ACCEPTED_AT_ONCE_MAX):
             try:
-                sock, _ = self._listener.accept()
+                sock = accept(self._listener)
             except OSError:
                 return
             if len(self._links) >= LINKS_MAX:

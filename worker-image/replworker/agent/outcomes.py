@@ -8,9 +8,9 @@ before it too, in order: a commit carries all of them.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
 
 from replwire.frames import FRAME_BYTES_MAX, OUTCOME_HEAD, SEQ, Kind, pack_frame
+from replwire.hints import Any, Final
 from replworker.agent.breach import InterpreterBreach, LinkBreach
 from replworker.agent.limits import OUTCOME_BYTES_UNCONFIRMED_MAX, OUTCOMES_UNCONFIRMED_MAX
 from replworker.agent.links import Link

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from io import FileIO
-from typing import Final
+
+from replwire.hints import Final
 
 READ_BYTES: Final = 64 * 1024
 """One read: what a pipe holds unless the tenant enlarged it."""

@@ -8,9 +8,9 @@ soon as it is there would only lose time.
 from __future__ import annotations
 
 import json
-from typing import Final
 
 from replwire.frames import NONE, SEQ, Flag, FrameReader, Kind, pack_frame
+from replwire.hints import Final
 from replwire.limits import default_limits
 from replworker.agent.core import Agent
 from replworker.agent.links import Link

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
 
 from replwire.frames import SEQ, Flag, Frame
+from replwire.hints import Final
 from replworker.agent.breach import LinkBreach
 from replworker.agent.limits import ID_BYTES_MAX
 from replworker.agent.links import Link

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from replwire.frames import NONE, SEQ, EventKind, Flag, Frame, Kind, pack_frame
+from replwire.hints import Final
 from replworker.agent.breach import InterpreterBreach
 from replworker.agent.limits import CHECKPOINT_BYTES_MAX
 from replworker.agent.links import INTERPRETER, INTERRUPT, Link

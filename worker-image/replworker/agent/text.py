@@ -6,9 +6,9 @@ Pure: bytes in; events out through `publish`, or text that is collected for the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from replwire.frames import EventKind
+from replwire.hints import Final
 from replworker.agent.limits import EVENT_BYTES_MAX, TEXT_BYTES_MAX
 
 STDOUT: Final = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Final
+
+from replwire.hints import Final
 
 READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT

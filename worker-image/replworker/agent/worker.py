@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
 import sys
 from types import FrameType
-from typing import Final, NoReturn
 
+from replwire.hints import Final, NoReturn
 from replworker.agent.child import RunInterpreter, start_interpreter
 from replworker.agent.core import Agent
 from replworker.agent.loop import Loop
+from replworker.sockets import Socket, unix_socket
 
 LISTEN_BACKLOG: Final = 64
 
@@ -35,8 +35,7 @@ def run_worker(socket_path: str, work_folder: str, run: RunInterpreter) -> int:
         # From here on the signals have our meaning; the child was forked with the usual ones.
         signal.signal(signal.SIGTERM, _terminate)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with _listen(socket_path) as listener:
-            Loop(Agent(_python_version()), listener, child).run()
+        Loop(Agent(_python_version()), _listen(socket_path), child).run()
     except _Terminated:
         status = STATUS_TERMINATED
     finally:
@@ -53,12 +52,12 @@ def _python_version() -> str:
     return ".".join(map(str, sys.version_info[:3]))
 
 
-def _listen(path: str) -> socket.socket:
+def _listen(path: str) -> Socket:
     """The name appears when connections are taken, and not before: whoever waits for it dials at once."""
     unready = path + ".new"
     for stale in (path, unready):
         _remove_stale(stale)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = unix_socket()
     listener.bind(unready)
     os.chmod(unready, SOCKET_MODE)
     listener.listen(LISTEN_BACKLOG)

@@ -6,13 +6,12 @@ matters outside the sandbox: the agent numbers, orders and limits, and nobody tr
 
 from __future__ import annotations
 
-import socket
-from typing import NoReturn
-
+from replwire.hints import NoReturn
 from replworker.interpreter.serving import Interpreter, prepare_process
+from replworker.sockets import Socket
 
 
-def run_interpreter(control: socket.socket, state_channel: socket.socket, *, work_folder: str) -> NoReturn:
+def run_interpreter(control: Socket, state_channel: Socket, *, work_folder: str) -> NoReturn:
     """Serve until the agent goes away, with descriptors 1 and 2 in place."""
     prepare_process(work_folder)
     Interpreter(control, state_channel, work_folder).serve()

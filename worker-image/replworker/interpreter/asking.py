@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from replwire.frames import Flag, Kind
+from replwire.hints import Any, Final
 from replworker.interpreter.capture import Capture
 from replworker.interpreter.channel import Channel, to_json
 from replworker.interpreter.gate import Gate

@@ -6,7 +6,8 @@ The module that can is imported only once an extension module from outside the s
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+
+from replwire.hints import Any, Final
 
 _DOORS: Final = ("ctypes", "_ctypes", "_cffi_backend")
 _SUFFIX: Final = ".so"

@@ -12,8 +12,8 @@ import os
 import select
 from _thread import RLock, allocate_lock, start_new_thread
 from time import monotonic, sleep
-from typing import Final
 
+from replwire.hints import Final
 from replworker.interpreter.gate import Gate
 
 WRITES_AT_ONCE: Final = 32

@@ -6,15 +6,15 @@ import fcntl
 import json
 import os
 import select
-import socket
 from _thread import allocate_lock
 from collections.abc import Sequence
 from json import encoder
 from time import sleep
-from typing import Any, Final
 
 from replwire.frames import Frame, FrameReader, Kind, pack_frame
+from replwire.hints import Any, Final
 from replworker.interpreter.gate import Gate
+from replworker.sockets import Socket
 
 RECEIVE_BYTES: Final = 64 * 1024
 """Less than what `malloc` takes from the system, and gives back, at each call."""
@@ -50,7 +50,7 @@ def from_json(data: bytes) -> Any:
 class Channel:
     """Blocking. The end of the socket is the end of the process: nobody is left to work for."""
 
-    def __init__(self, sock: socket.socket, gate: Gate) -> None:
+    def __init__(self, sock: Socket, gate: Gate) -> None:
         self._receive = sock.recv
         self._send_all = sock.sendall
         self._gate = gate

@@ -5,7 +5,8 @@ from __future__ import annotations
 import _ast
 import sys
 from types import CodeType
-from typing import Any, Final
+
+from replwire.hints import Any, Final
 
 _TOP_LEVEL_AWAIT: Final = 0x2000
 """`ast.PyCF_ALLOW_TOP_LEVEL_AWAIT`."""

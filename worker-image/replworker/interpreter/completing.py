@@ -9,8 +9,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from types import ModuleType
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.interpreter.looking_up import NotFound, expression_before, resolve
 
 MATCHES_MAX: Final = 500

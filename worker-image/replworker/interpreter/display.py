@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import binascii
 import os
-from typing import Any, Final
 
 from replwire.frames import EventKind, Kind
+from replwire.hints import Any, Final
 from replworker.interpreter.capture import Capture
 from replworker.interpreter.channel import Channel, to_json
 from replworker.interpreter.values import Values

@@ -9,8 +9,8 @@ from resource import RUSAGE_SELF as _SELF
 from resource import getrusage
 from time import perf_counter
 from types import CodeType
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.interpreter import spare
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
 from replworker.interpreter.failures import described

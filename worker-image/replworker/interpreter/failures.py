@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Final
+
+from replwire.hints import Any, Final
 
 FRAMES_MAX: Final = 100
 """Of one traceback; of a longer one the first and the last halves."""

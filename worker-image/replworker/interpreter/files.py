@@ -6,7 +6,8 @@ import binascii
 import os
 import stat
 from collections.abc import Callable
-from typing import Any, Final
+
+from replwire.hints import Any, Final
 
 ENTRIES_MAX: Final = 2000
 

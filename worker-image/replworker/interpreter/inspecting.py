@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.interpreter.looking_up import CHAIN, NotFound, resolve
 
 VARIABLES_MAX: Final = 1000

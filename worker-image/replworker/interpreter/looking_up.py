@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import re
-from typing import Any, Final
+
+from replwire.hints import Any, Final
 
 CHAIN: Final = re.compile(r"[^\W\d]\w*(?:\s*\.\s*[^\W\d]\w*|\[\s*(?:'[^'\\\n]*'|\"[^\"\\\n]*\"|-?\d+)\s*\])*")
 """Names, attributes, and subscripts that are a literal."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import builtins
 import os
 import select
-import socket
 import sys
 from types import ModuleType
-from typing import Any, Final, NoReturn
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind, pack_frame
+from replwire.hints import Any, Final, NoReturn
 from replworker.interpreter import display, spare
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
@@ -25,6 +24,7 @@ from replworker.interpreter.sources import Sources
 from replworker.interpreter.state import State, StateKeeper
 from replworker.interpreter.streams import Input, Output
 from replworker.interpreter.values import Values
+from replworker.sockets import Socket
 
 _BUILTINS: Final = {
     "display": display.display, "update_display": display.update_display, "clear_output": display.clear_output,
@@ -41,7 +41,7 @@ _RUN, _RESTORE, _SNAPSHOT = int(Kind.RUN), int(Kind.RESTORE), int(Flag.SNAPSHOT)
 class Interpreter:
     """Everything of one session that runs a tenant's code."""
 
-    def __init__(self, control: socket.socket, state_channel: socket.socket, work_folder: str) -> None:
+    def __init__(self, control: Socket, state_channel: Socket, work_folder: str) -> None:
         self._main = _make_main()
         self._gate = gate = Gate()
         self._channel = Channel(control, gate)

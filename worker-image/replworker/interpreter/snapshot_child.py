@@ -6,15 +6,15 @@ import marshal
 import os
 import select
 import signal
-import socket
 from collections.abc import Mapping
 from time import monotonic
-from typing import Final, NamedTuple, NoReturn
 
 from replwire.frames import SEQ, Kind, pack_frame
+from replwire.hints import Final, NamedTuple, NoReturn
 from replworker.interpreter.channel import to_json
 from replworker.packets import send_frame
 from replworker.snapshot import Snapshotter
+from replworker.sockets import Socket
 
 CHILD_S: Final = 60.0
 """A child that needs longer is killed, and the checkpoint counts as failed."""
@@ -71,7 +71,7 @@ class SnapshotChild:
 
 
 def start(
-    snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: socket.socket, seq: int
+    snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int
 ) -> SnapshotChild | None:
     """Fork; None when the machine gives no further process."""
     reader, writer = os.pipe()
@@ -88,7 +88,7 @@ def start(
 
 
 def _run(
-    snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: socket.socket, seq: int, writer: int
+    snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int, writer: int
 ) -> NoReturn:
     status = 1
     try:
@@ -114,9 +114,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _send(
-    snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: socket.socket, seq: int, writer: int
-) -> None:
+def _send(snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int, writer: int) -> None:
     blocked = (signal.SIGALRM,)
 
     def send(name: bytes, data: bytes) -> None:

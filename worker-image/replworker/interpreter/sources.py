@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, Final
+
+from replwire.hints import Any, Final
 
 SOURCES_CHARS_MAX: Final = 4 * 1024 * 1024
 """Of all texts together; beyond it the oldest are forgotten. Those that kept functions need are in the checkpoint."""

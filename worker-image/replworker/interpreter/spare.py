@@ -6,7 +6,8 @@ A tenant may raise his soft limit and take these too; then the worker can make n
 from __future__ import annotations
 
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
-from typing import Final
+
+from replwire.hints import Final
 
 SPARE: Final = 16
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, NoReturn
 
 from replwire.frames import SEQ, Flag, Kind, pack_frame
+from replwire.hints import Any, Final, NamedTuple, NoReturn
 from replworker.interpreter import spare
 from replworker.interpreter.channel import Channel, to_json
 from replworker.interpreter.gate import Gate
@@ -15,6 +14,7 @@ from replworker.interpreter.snapshot_child import SnapshotChild, start
 from replworker.interpreter.sources import Sources
 from replworker.packets import send_frame
 from replworker.snapshot import Checkpoint, RestoreError, SnapshotLimits, Snapshotter, restore
+from replworker.sockets import Socket
 
 INTERRUPT_AFTER_S: Final = 1.0
 """An interrupt that comes earlier was meant for the eval, which has ended; a later one costs the name in hand."""
@@ -36,7 +36,7 @@ class StateKeeper:
     """Checkpoints of one namespace. Make it when the process is as tenants find it, before any of their code runs."""
 
     def __init__(
-        self, namespace: dict[str, Any], *, channel: Channel, state_channel: socket.socket, work_folder: str,
+        self, namespace: dict[str, Any], *, channel: Channel, state_channel: Socket, work_folder: str,
         injected: Mapping[str, object], gate: Gate, sources: Sources,
     ) -> None:  # fmt: skip
         self._namespace = namespace

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.interpreter.capture import Capture, Pipe
 
 ENCODING: Final = "utf-8"

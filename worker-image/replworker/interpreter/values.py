@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import binascii
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.interpreter.channel import to_json
 
 PLAIN: Final = "text/plain"

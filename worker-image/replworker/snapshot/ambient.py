@@ -10,8 +10,8 @@ import marshal
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
 
+from replwire.hints import Any, Final, NamedTuple
 from replworker.snapshot.contract import described
 
 

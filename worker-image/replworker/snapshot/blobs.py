@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.contract import RestoreError
 
 RUN_BREAK_BYTES: Final = 128 * 1024

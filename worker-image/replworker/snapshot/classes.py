@@ -9,8 +9,8 @@ from __future__ import annotations
 import copyreg
 import sys
 import types
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.rebuild import Rebuilder
 from replworker.snapshot.references import Reduced, has_address, is_c_singleton_type, reduce_nameless_type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from replwire.hints import Final, NamedTuple
 
 
 class SnapshotLimits(NamedTuple):

@@ -9,8 +9,8 @@ import marshal
 import os
 import stat
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
 
+from replwire.hints import Any, Final, NamedTuple
 from replworker.snapshot.blobs import Blob, Cutter, joined
 from replworker.snapshot.contract import SnapshotLimits
 from replworker.snapshot.folder import Folder, Seen, Stamp, read_file

@@ -11,8 +11,8 @@ import errno
 import os
 import stat
 import time
-from typing import Final, NamedTuple
 
+from replwire.hints import Final, NamedTuple
 from replworker.snapshot.contract import LABEL_CHARS_MAX, SnapshotLimits
 
 PATH_CHARS_MAX: Final = 1024

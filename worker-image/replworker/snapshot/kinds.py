@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import types
 from _weakref import CallableProxyType, ProxyType, ReferenceType
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.classes import (
     DESCRIPTORS,
     is_derived,

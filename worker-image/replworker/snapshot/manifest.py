@@ -10,8 +10,8 @@ import marshal
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
 
+from replwire.hints import Any, Final, NamedTuple
 from replworker.snapshot.blobs import Blob
 from replworker.snapshot.contract import RestoreError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import marshal
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.ambient import baseline
 from replworker.snapshot.references import has_spec
 

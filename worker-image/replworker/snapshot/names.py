@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
 
+from replwire.hints import Any, Final, NamedTuple
 from replworker.snapshot.contract import HOUSEKEEPING, SnapshotLimits, Unsaveable, described, label
 from replworker.snapshot.pickling import CountingSink, Lore, NamespacePickler, Sink, TooLarge
 

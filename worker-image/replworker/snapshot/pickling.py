@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from _pickle import Pickler
 from collections.abc import Callable
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.functions import CodeCache
 from replworker.snapshot.kinds import EXACT, choose

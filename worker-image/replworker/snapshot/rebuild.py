@@ -9,7 +9,8 @@ import marshal
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
+
+from replwire.hints import Any
 
 
 def plain_new(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.rebuild import Rebuilder
 

@@ -8,8 +8,8 @@ import marshal
 import sys
 from _pickle import Unpickler
 from collections.abc import Callable, Mapping
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.ambient import baseline, restore_ambient, restore_decimal, restore_generators
 from replworker.snapshot.blobs import joined, joined_writable
 from replworker.snapshot.contract import RestoreError, RestoreReport, SnapshotLimits, bounded, label

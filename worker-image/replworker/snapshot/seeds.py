@@ -10,8 +10,8 @@ import builtins
 import sys
 from _pickle import Pickler
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.rebuild import Rebuilder
 
 SEED_MODULE: Final = "bascule"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.rebuild import Rebuilder
 from replworker.snapshot.references import Reduced, Reducer, by_value, has_address

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
 
+from replwire.hints import Any, Final
 from replworker.snapshot.ambient import Ambient
 from replworker.snapshot.blobs import Blob, Cutter, SendChunk
 from replworker.snapshot.contract import Checkpoint, SnapshotLimits, bounded
