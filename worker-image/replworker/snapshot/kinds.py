@@ -8,19 +8,15 @@ from typing import Any, Final
 
 from replworker.snapshot.classes import (
     DESCRIPTORS,
-    is_derived,
     reduce_class,
-    reduce_custom,
-    reduce_derived,
     reduce_descriptor,
     reduce_exception,
-    reduce_guarded,
     reduce_member,
-    reduces_itself,
-    wants_guard,
 )
 from replworker.snapshot.contract import Unsaveable
+from replworker.snapshot.early import Step, reduce_step
 from replworker.snapshot.functions import reduce_cell, reduce_code, reduce_function, reduce_method
+from replworker.snapshot.instances import instance_reducer
 from replworker.snapshot.references import (
     SENTINEL_KINDS,
     Reducer,
@@ -85,6 +81,7 @@ EXACT: Final[dict[type, Reducer | None]] = {
     types.CellType: reduce_cell,
     type: reduce_class,
     object: None,
+    Step: reduce_step,
 }
 
 
@@ -123,7 +120,7 @@ def choose(kind: type) -> Reducer | None:
         return EXACT[kind]
     if issubclass(kind, type):
         return reduce_class
-    if kind in _WEAK or issubclass(kind, ReferenceType):
+    if issubclass(kind, _WEAK):
         return refuse_weak
     return _by_name(kind) or _by_family(kind)
 
@@ -154,8 +151,4 @@ def _by_family(kind: type) -> Reducer | None:
         return reduce_descriptor
     if type(kind).__module__ == "enum" or any(owner.__module__ == "enum" for owner in type(kind).__mro__):
         return reduce_member
-    if reduces_itself(kind):
-        return reduce_custom
-    if is_derived(kind):
-        return reduce_derived
-    return reduce_guarded if wants_guard(kind) else None
+    return instance_reducer(kind)

@@ -107,9 +107,14 @@ class Rebuilder:
         self._unfinished[id(cls)] = cls
         return cls
 
-    def set_class(self, cls: type, state: tuple[dict[str, Any], tuple[type, ...]]) -> None:
+    def set_methods(self, cls: type, attributes: dict[str, Any]) -> None:
+        """A class' methods, ahead of its other attributes, of which public ones are None for now."""
+        for name, value in attributes.items():
+            assign(cls, name, value)
+
+    def set_class(self, cls: type, state: tuple[Any, ...]) -> None:
         """A class' attributes, and the classes registered with it (abc)."""
-        attributes, registered = state
+        *_, attributes, registered = state
         self._unfinished.pop(id(cls), None)
         for name, value in attributes.items():
             assign(cls, name, value)
@@ -167,6 +172,13 @@ class Rebuilder:
             object.__getattribute__(instance, "__dict__").update(attributes)
         for name, value in (slots or {}).items():
             object.__setattr__(instance, name, value)
+
+    def set_hashed(self, instance: Any, state: tuple[Any, ...]) -> None:
+        """State of an instance of which a part came first; in the order in which it was written."""
+        *_, attributes, slots = state
+        if attributes:
+            object.__getattribute__(instance, "__dict__").clear()
+        self.set_instance(instance, (attributes, slots))
 
     def set_attributes(self, instance: Any, attributes: dict[str, Any]) -> None:
         """What a tenant's instance has beside the state that a library's class knows of."""

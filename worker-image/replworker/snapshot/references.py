@@ -134,7 +134,7 @@ def reduce_nameless_type(pickler: Any, cls: type) -> Reduced:
 
 def is_c_singleton_type(cls: type) -> bool:
     """Classes of None, ... and NotImplemented: pickle knows them."""
-    return cls in _C_SINGLETON_TYPES
+    return any(cls is known for known in _C_SINGLETON_TYPES)  # a metaclass may have an `__eq__` of its own
 
 
 Reducer = Callable[[Any, Any], Any]

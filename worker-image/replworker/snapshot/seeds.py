@@ -41,6 +41,8 @@ CONSTRUCTORS: Final = (
     "decimal_context",
     "method",
     "set_attributes",
+    "set_methods",
+    "set_hashed",
 )
 """Methods of `Rebuilder`, in the order of their numbers. Append only: a stored checkpoint knows how many it saw."""
 
