@@ -6,6 +6,7 @@ import types
 from _weakref import CallableProxyType, ProxyType, ReferenceType
 from typing import Any, Final
 
+from replworker.snapshot.arrays import SHARING, reduce_sharing
 from replworker.snapshot.classes import (
     DESCRIPTORS,
     reduce_class,
@@ -136,6 +137,8 @@ def _by_name(kind: type) -> Reducer | None:
     if kind.__module__ == "itertools":
         return reduce_iterator
     paths = [class_path(owner) for owner in kind.__mro__]
+    if not SHARING.isdisjoint(paths):
+        return reduce_sharing
     if not _IN_MEMORY.isdisjoint(paths):
         return None
     reason = next((REFUSED[path] for path in paths if path in REFUSED), None)

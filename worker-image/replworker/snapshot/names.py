@@ -96,13 +96,18 @@ class Names:
             if name not in names:
                 continue
             value = names.pop(name)
-            if bad.retry_at > self._takes and bad.subject_id == id(value):
+            if bad.retry_at > self._takes and bad.is_about(value):
                 self._bad[name] = bad
             elif self._probe(name, value) is not None:
                 better[name] = value
         names.update(better)
 
     def _attempt(self, names: dict[Any, Any], large: bool) -> Dumped:
+        """One dump, or a second one in which views of arrays stay with a base that was met only after them."""
+        dumped, pickler = self._dumped(names, large)
+        return self._dumped(names, large)[0] if self._lore.learn_bases(pickler) else dumped
+
+    def _dumped(self, names: dict[Any, Any], large: bool) -> tuple[Dumped, NamespacePickler]:
         sink = Sink(self._limits.state_bytes_max)
         pickler = NamespacePickler(sink, self._lore)
         sections: list[Section] = []

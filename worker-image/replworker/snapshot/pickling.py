@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _pickle import Pickler
+from _weakref import ReferenceType
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -80,6 +81,7 @@ class Lore:
         self.seeds = seeds
         self.codes = CodeCache()
         self.named_arrays: frozenset[int] = frozenset()
+        self._shared_bases: dict[int, ReferenceType[Any]] = {}
         self._addresses: dict[int, tuple[object, tuple[str, str] | None]] = {}
 
     def attribute_of(self, subject: object) -> Any:
@@ -91,6 +93,17 @@ class Lore:
                 self._addresses[id(subject)] = entry
         return None if entry[1] is None else (Rebuilder.attribute, entry[1])
 
+    def bases(self) -> set[int]:
+        """Ids of the arrays that are kept whole, so that views of them can stay views."""
+        self._shared_bases = {key: base for key, base in self._shared_bases.items() if base() is not None}
+        return {*self._shared_bases, *self.named_arrays}
+
+    def learn_bases(self, pickler: NamespacePickler) -> bool:
+        """Whether this attempt has torn a view from a base that it met later: the next one will not."""
+        torn = {key: ReferenceType(base) for key, base in pickler.left_bases.items() if key in pickler.arrays}
+        self._shared_bases.update(torn)
+        return bool(torn)
+
 
 class NamespacePickler(Pickler):
     """Protocol 5, memo seeded, with our reducers. One object serves one attempt; its memo spans several dumps."""
@@ -101,7 +114,8 @@ class NamespacePickler(Pickler):
         self.namespace = lore.namespace
         self.codes = lore.codes
         self.attribute_of: Callable[[object], Any] = lore.attribute_of
-        self.named_arrays = lore.named_arrays
+        self.arrays = lore.bases()
+        self.left_bases: dict[int, Any] = {}
         self.announced: set[int] = set()
         self.filenames: set[str] = set()
         self.roots: set[str] = set()

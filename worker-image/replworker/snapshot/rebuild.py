@@ -6,6 +6,7 @@ The writer names these methods in its stream; the reader calls them on a `Rebuil
 from __future__ import annotations
 
 import marshal
+import math
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -56,6 +57,12 @@ def assign(cls: type, name: str, value: object) -> None:
         type.__setattr__(cls, name, value)
     except TypeError:
         setattr(cls, name, value)
+
+
+def _protected(view: Any, writable: bool) -> Any:
+    if not writable:
+        view.flags.writeable = False
+    return view
 
 
 class Rebuilder:
@@ -221,10 +228,25 @@ class Rebuilder:
         """A numpy array that shares the memory of another one."""
         import numpy
 
-        view = numpy.ndarray(shape, kind, base, offset, strides)
-        if not writable:
-            view.flags.writeable = False
-        return view
+        memory = (base if base.flags.c_contiguous else base.T).reshape(-1).view(numpy.uint8)
+        return _protected(numpy.ndarray(shape, kind, memory, offset, strides), writable)
+
+    def object_view(self, base: Any, start: int, step: int, shape: Any, writable: bool) -> Any:
+        """The same for arrays of Python objects."""
+        memory = (base if base.flags.c_contiguous else base.T).reshape(-1)
+        if step == 1:
+            memory = memory[start:]
+            return _protected(memory[: math.prod(shape)].reshape(shape), writable)
+        return _protected(memory[start::step][: shape[0]], writable)
+
+    def set_sharing(self, holder: Any, refs: Any) -> None:
+        """A block or index of pandas shares its values with the others that `refs` knows."""
+        if hasattr(holder, "refs"):
+            holder.refs = refs
+            refs.add_reference(holder)
+        else:
+            holder._references = refs
+            refs.add_index_reference(holder)
 
     def type_parameter(self, kind: Any, name: str, args: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
         """A `TypeVar`, `ParamSpec`, `TypeVarTuple` or type alias."""

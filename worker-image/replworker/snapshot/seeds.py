@@ -43,6 +43,8 @@ CONSTRUCTORS: Final = (
     "set_attributes",
     "set_methods",
     "set_hashed",
+    "object_view",
+    "set_sharing",
 )
 """Methods of `Rebuilder`, in the order of their numbers. Append only: a stored checkpoint knows how many it saw."""
 
