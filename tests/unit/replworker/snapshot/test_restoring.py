@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from replworker.snapshot import RestoreError, SnapshotLimits, Snapshotter, restore
-from replworker.snapshot.manifest import HEAD
+from replworker.snapshot.manifest import HEAD, decode
 
 # A class whose instances load only where `READY` is set in the process, which a fresh one has not.
 FUSSY = (
@@ -189,6 +189,19 @@ def test_a_damaged_manifest():
         assert _code(manifest[:length]) == "corrupt"
     assert _code(HEAD + marshal.dumps((1, 2))) == "corrupt"
     assert _code(manifest.replace(b"\x85\x94", b"\xff\xff").replace(b"x", b"\xff")) == "corrupt"
+
+
+PARTS = ["sections", "buffers", "ambient", "files", "sources", "modules", "large_files", "unsaved", "seeds"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("nonsense", [7, (3, 4), [5]])
+def test_a_part_that_is_nonsense(part, nonsense, tmp_path):
+    """A manifest of the right form with a part that nobody wrote is refused, and nothing else is raised."""
+    manifest = decode(_taken({"x": [1, 2, 3]}).manifest)
+    damaged = HEAD + marshal.dumps(tuple(manifest._replace(**{part: nonsense})))
+    with pytest.raises(RestoreError):
+        restore(damaged, {}, {}, work_folder=str(tmp_path))
 
 
 def test_a_missing_chunk():
