@@ -62,10 +62,11 @@ def _reduce_custom(pickler: Any, instance: Any) -> Any:
 def _reduce_derived(pickler: Any, instance: Any) -> Any:
     """An instance of a tenant's class below a library's that reduces itself, and may not know of further attributes."""
     reduced = instance.__reduce_ex__(5)
-    if not isinstance(reduced, tuple) or any(part is not None for part in reduced[2:]):
-        return reduced
     attributes = getattr(instance, "__dict__", None)
-    return (*reduced[:2], attributes, None, None, Rebuilder.set_attributes) if attributes else reduced
+    if not isinstance(reduced, tuple) or not attributes:
+        return reduced
+    call, args, state, *items = (*reduced, None, None, None)[:5]
+    return reduced if state is not None else (call, args, attributes, *items, Rebuilder.set_attributes)
 
 
 def _reduce_careful(base: type | None, pickler: Any, instance: Any) -> Any:

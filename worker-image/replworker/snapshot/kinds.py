@@ -25,7 +25,7 @@ from replworker.snapshot.references import (
     reduce_module,
     reduce_sentinel,
 )
-from replworker.snapshot.special import SPECIAL
+from replworker.snapshot.special import SPECIAL, reduce_weak_reference
 from replworker.snapshot.special import reduce_iterator as reduce_iterator
 
 REFUSED: Final = {
@@ -83,6 +83,7 @@ EXACT: Final[dict[type, Reducer | None]] = {
     type: reduce_class,
     object: None,
     Step: reduce_step,
+    ReferenceType: reduce_weak_reference,
 }
 
 
@@ -92,7 +93,7 @@ def class_path(cls: type) -> str:
 
 
 def refuse_weak(pickler: Any, reference: object) -> Any:
-    """Weak references: what they point to may die, and a proxy would be taken for it."""
+    """Proxies, which answer for what they point to; and references of classes of their own."""
     raise Unsaveable(reference, "a weak reference")
 
 

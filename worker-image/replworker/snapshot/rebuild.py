@@ -6,11 +6,13 @@ The writer names these methods in its stream; the reader calls them on a `Rebuil
 from __future__ import annotations
 
 import marshal
-import math
 import sys
 import types
+from _weakref import ReferenceType
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from replworker.snapshot.rebuild_arrays import ArrayRebuilder
 
 
 def plain_new(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
@@ -59,13 +61,11 @@ def assign(cls: type, name: str, value: object) -> None:
         setattr(cls, name, value)
 
 
-def _protected(view: Any, writable: bool) -> Any:
-    if not writable:
-        view.flags.writeable = False
-    return view
+class _Gone:
+    """What a dead reference has pointed to."""
 
 
-class Rebuilder:
+class Rebuilder(ArrayRebuilder):
     """The constructors of one restore."""
 
     def __init__(self) -> None:
@@ -220,33 +220,13 @@ class Rebuilder:
         """`vars(cls)`."""
         return cls.__dict__
 
+    def weak_reference(self, target: Any, callback: Callable[..., Any] | None) -> Any:
+        """A reference that holds nothing; None as the target: one whose object has died."""
+        return ReferenceType(_Gone() if target is None else target, callback)
+
     def weak_set(self, kind: Any, items: Iterable[Any]) -> Any:
         """A weak container; what nothing else holds leaves it, as it would have."""
         return kind(items)
-
-    def array_view(self, base: Any, shape: Any, kind: Any, offset: int, strides: Any, writable: bool) -> Any:
-        """A numpy array that shares the memory of another one."""
-        import numpy
-
-        memory = (base if base.flags.c_contiguous else base.T).reshape(-1).view(numpy.uint8)
-        return _protected(numpy.ndarray(shape, kind, memory, offset, strides), writable)
-
-    def object_view(self, base: Any, start: int, step: int, shape: Any, writable: bool) -> Any:
-        """The same for arrays of Python objects."""
-        memory = (base if base.flags.c_contiguous else base.T).reshape(-1)
-        if step == 1:
-            memory = memory[start:]
-            return _protected(memory[: math.prod(shape)].reshape(shape), writable)
-        return _protected(memory[start::step][: shape[0]], writable)
-
-    def set_sharing(self, holder: Any, refs: Any) -> None:
-        """A block or index of pandas shares its values with the others that `refs` knows."""
-        if hasattr(holder, "refs"):
-            holder.refs = refs
-            refs.add_reference(holder)
-        else:
-            holder._references = refs
-            refs.add_index_reference(holder)
 
     def type_parameter(self, kind: Any, name: str, args: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
         """A `TypeVar`, `ParamSpec`, `TypeVarTuple` or type alias."""

@@ -45,6 +45,7 @@ CONSTRUCTORS: Final = (
     "set_hashed",
     "object_view",
     "set_sharing",
+    "weak_reference",
 )
 """Methods of `Rebuilder`, in the order of their numbers. Append only: a stored checkpoint knows how many it saw."""
 

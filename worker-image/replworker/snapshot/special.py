@@ -63,6 +63,11 @@ def _reduce_dict_view(pickler: Any, view: Any) -> Reduced:
     return getattr(dict, type(view).__name__.removeprefix("dict_")), (mapping,)
 
 
+def reduce_weak_reference(pickler: Any, reference: Any) -> Reduced:
+    """What it points to comes along, and dies after the restore unless something else holds it, as it would have."""
+    return Rebuilder.weak_reference, (reference(), reference.__callback__)
+
+
 def _reduce_weak(pickler: Any, container: Any) -> Reduced:
     items = dict(container.items()) if hasattr(container, "items") else list(container)
     return Rebuilder.weak_set, (type(container), items)
