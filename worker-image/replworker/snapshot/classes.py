@@ -6,6 +6,7 @@ data classes and named tuples come out as they were, and each class stays one ob
 
 from __future__ import annotations
 
+import copyreg
 import sys
 import types
 from typing import Any, Final
@@ -120,19 +121,30 @@ def _data(member: Any, base: Any) -> tuple[Any, ...]:
 
 
 def reduce_exception(pickler: Any, error: BaseException) -> Any:
-    """An exception with cause and context; one of the tenant's past its `__init__`, which may want other arguments."""
+    """An exception with cause and context, made past an `__init__` in Python, which may want other arguments."""
     cls: Any = type(error)
-    base: Any = next(owner for owner in cls.__mro__ if owner.__module__ != "__main__")
+    base: Any = next(owner for owner in cls.__mro__ if type(owner.__dict__.get("__init__")) in _C_METHOD_TYPES)
     ours = cls is not base and cls.__reduce__ is base.__reduce__ and cls.__reduce_ex__ is base.__reduce_ex__
     reduced = base.__reduce__(error) if ours else error.__reduce_ex__(5)
     if not isinstance(reduced, tuple) or len(reduced) > 3:
         return reduced
-    if not ours and error.__cause__ is None and error.__context__ is None:
+    slots = _exception_slots(error)
+    if not ours and not slots and error.__cause__ is None and error.__context__ is None:
         return reduced
-    make, args = (Rebuilder.past_init, (cls, base, reduced[1])) if ours else reduced[:2]
+    parts = (error.message, error.exceptions) if isinstance(error, BaseExceptionGroup) else reduced[1]
+    make, args = (Rebuilder.past_init, (cls, base, parts)) if ours else reduced[:2]
     inner = reduced[2] if len(reduced) == 3 else None
-    state = (inner, error.__cause__, error.__context__, error.__suppress_context__)
+    state = (inner, error.__cause__, error.__context__, error.__suppress_context__, slots)
     return make, args, state, None, None, Rebuilder.set_exception
+
+
+def _exception_slots(error: BaseException) -> dict[str, Any]:
+    """What an exception holds beside its arguments and its dict, which is all that its own pickle has."""
+    names: list[str] = copyreg._slotnames(type(error))  # type: ignore[attr-defined]
+    if isinstance(error, (NameError, AttributeError)):
+        names = [*names, "name"]
+    found = {name: getattr(error, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def reduce_descriptor(pickler: Any, found: Any) -> Reduced:

@@ -155,14 +155,16 @@ class Rebuilder(ArrayRebuilder):
         base.__init__(made, *args)
         return made
 
-    def set_exception(self, error: BaseException, state: tuple[Any, Any, Any, bool]) -> None:
+    def set_exception(self, error: BaseException, state: tuple[Any, ...]) -> None:
         """Attributes, cause and context. A traceback holds frames and does not come along."""
-        inner, cause, context, suppress = state
+        inner, cause, context, suppress, slots = state
         if inner is not None:
             error.__setstate__(inner)
         error.__cause__ = cause
         error.__context__ = context
         error.__suppress_context__ = suppress
+        for name, value in slots.items():
+            object.__setattr__(error, name, value)
 
     def member(self, cls: type, base: Any, args: tuple[Any, ...]) -> Any:
         """A member of an enumeration, past its look-up by value."""
