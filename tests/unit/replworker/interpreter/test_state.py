@@ -111,6 +111,15 @@ def test_a_child_that_is_killed_costs_nothing(worker, link, make_worker):
     assert moved(link, outcome, make_worker).eval("n, len(big)").told["output"] == "(5, 3000000)"
 
 
+def test_without_a_child_it_is_taken_in_place(link, make_worker):
+    """A machine that gives no further process costs nothing but time."""
+    link.eval("import os, random\ntried = []\ndef fork():\n  tried.append(1)\n  raise BlockingIOError(11, 'none left')")
+    link.eval("os.fork = fork\nrandom.seed(1)\nbig = random.randbytes(3_000_000)")
+    outcome = link.eval("n = len(tried)\nn")
+    assert outcome.told["output"] == "1" and outcome.told["unsaved"] == {}
+    assert moved(link, outcome, make_worker).eval("n, len(big), len(tried)").told["output"] == "(1, 3000000, 2)"
+
+
 def test_an_object_that_loops_costs_its_name(worker):
     """An interrupt that comes a second after the eval's end is for the checkpoint."""
     link = worker.claimed()
