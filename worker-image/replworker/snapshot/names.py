@@ -64,12 +64,14 @@ class Names:
         names = self._state()
         self._lore.named_arrays = _arrays(names.values())
         self._takes += 1
+        self._lore.forget_places()
         self._set_aside(names)
         try:
             dumped = self._attempt(names, large)
         except BaseException as error:  # whatever a tenant's object raises, and an interrupt of one that loops
             dumped = self._survivors(names, large, error)
         self._lore.codes.turn()
+        self._lore.forget_places()
         return dumped._replace(unsaved={label(name): bad.reason for name, bad in self._bad.items()})
 
     def learn(self, unsaved: Iterable[str]) -> None:
