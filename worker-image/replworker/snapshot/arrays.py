@@ -72,7 +72,7 @@ def reduce_mapped_array(pickler: Any, array: Any) -> Any:
 
 def reduce_sharing(pickler: Any, holder: Any) -> Any:
     """A block or index of pandas that shares its values with others, which copy before they write."""
-    refs = holder.refs if hasattr(holder, "refs") else vars(holder).get("_references")
+    refs = holder.refs if hasattr(holder, "refs") else getattr(holder, "__dict__", {}).get("_references")
     reduced = holder.__reduce__()
     if not _is_shared(refs) or any(reduced[2:]):
         return reduced
@@ -87,7 +87,8 @@ def _is_shared(refs: Any) -> bool:
 def reduce_series(pickler: Any, manager: Any) -> Any:
     """What is inside a series, whose own pickle forgets who shares its values."""
     block = manager.blocks[0]
-    return (type(manager), (block, manager.axes[0])) if _is_shared(block.refs) else NotImplemented
+    is_shared = _is_shared(getattr(block, "refs", None))
+    return (type(manager), (block, manager.axes[0])) if is_shared else NotImplemented
 
 
 def reduce_sharers(pickler: Any, refs: Any) -> Reduced:
