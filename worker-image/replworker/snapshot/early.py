@@ -71,9 +71,12 @@ def _is_end(value: Any) -> bool:
 
 
 def hash_steps(instance: Any, attributes: dict[str, Any] | None, slots: dict[str, Any] | None) -> tuple[Step, ...]:
-    """Attributes that a hash can be made of, ahead of the others: plain values, then whatever is no container."""
-    first, then = ((_only(which, attributes), _only(which, slots)) for which in (_is_plain, _is_hashable))
-    return tuple(Step(Rebuilder.set_instance, instance, pair) for pair in (first, then) if any(pair))
+    """Attributes that a hash can be made of, ahead of the others: plain values, then whatever is no container, if there
+    are containers to come after it."""
+    has_late = any(type(value).__hash__ is None for found in (attributes, slots) if found for value in found.values())
+    kinds = (_is_plain, _is_hashable) if has_late else (_is_plain,)
+    pairs = [(_only(which, attributes), _only(which, slots)) for which in kinds]
+    return tuple(Step(Rebuilder.set_instance, instance, pair) for pair in pairs if any(pair))
 
 
 def _only(which: Callable[[Any], bool], attributes: dict[str, Any] | None) -> dict[str, Any] | None:
