@@ -105,7 +105,8 @@ async def test_an_array_and_a_frame_survive(on_docker_with_data: Server):
         made = await client.eval(
             "import numpy as np, pandas as pd\narray = np.arange(1_000_000, dtype='i8')\n"
             "frame = pd.DataFrame({'a': range(1000), 'b': list('xy') * 500})\nframe.loc[5, 'a'] = -1\n"
-            "np.random.seed(3); expected = np.random.RandomState(3).rand()"
+            "np.random.seed(3); expected = np.random.RandomState(3).rand()\n"
+            "view = array[7:9]; column = frame['a']; shared = np.shares_memory(column.values, frame['a'].values)"
         )
         assert (made["error"], made["unsaved"]) == (None, {})
         await client.eval("array[500_000] = -7")
@@ -118,3 +119,7 @@ async def test_an_array_and_a_frame_survive(on_docker_with_data: Server):
             "output"
         ] == "(499494, {'x': 500, 'y': 500})"
         assert (await client.eval("float(np.random.rand()) == expected"))["output"] == "True"
+        assert (await client.eval("array[7] = -2\nint(view[0])"))["output"] == "-2"
+        assert (await client.eval("int(column[5]), np.shares_memory(column.values, frame['a'].values) == shared"))[
+            "output"
+        ] == "(-1, True)"

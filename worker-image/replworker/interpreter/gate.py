@@ -52,6 +52,21 @@ class Gate:
         self._opens_at = monotonic() + after_s if after_s else 0.0
         self._is_open = True
 
+    def open_with_timer(self, after_s: float, again_s: float) -> None:
+        """Open it, and interrupt what runs after so many seconds, again and again until `stop_timer`.
+
+        For the time before a tenant has any say about signals: SIGALRM is his own afterwards.
+        """
+        self.open()
+        _signal.signal(_signal.SIGALRM, self._handle)
+        _signal.setitimer(_signal.ITIMER_REAL, after_s, again_s)
+
+    def stop_timer(self) -> None:
+        """Close it, and leave SIGALRM as it was."""
+        self.close()
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+
     def close(self) -> None:
         """Let none through. An interrupt that comes just before is dropped: what it was meant for has ended."""
         while self._is_open:

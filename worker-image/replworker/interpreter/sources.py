@@ -27,6 +27,8 @@ class Sources:
         while self._chars > SOURCES_CHARS_MAX and len(self.texts) > 1:
             oldest = next(iter(self.texts))
             self._chars -= len(self.texts.pop(oldest))
+            if self._cache is not None:
+                self._cache.pop(oldest, None)
 
     def forget(self) -> None:
         """All of them."""

@@ -19,6 +19,10 @@ from replworker.sockets import Socket
 INTERRUPT_AFTER_S: Final = 1.0
 """An interrupt that comes earlier was meant for the eval, which has ended; a later one costs the name in hand."""
 
+RESTORE_INTERRUPT_AFTER_S: Final = 15.0
+RESTORE_INTERRUPT_AGAIN_S: Final = 2.0
+"""After so long a tenant's object or module that loops while it is read costs its name; a front door waits longer."""
+
 CHECKPOINT_FAILED_STATUS: Final = 71
 """Exit status (`EX_OSERR`) when no checkpoint can be made: the session goes on from the one before, elsewhere."""
 
@@ -74,13 +78,15 @@ class StateKeeper:
         """What RESTORED says."""
         if not manifest:
             return {"unsaved": {}}
-        self._gate.open()
+        self._gate.open_with_timer(RESTORE_INTERRUPT_AFTER_S, RESTORE_INTERRUPT_AGAIN_S)
         try:
             report = restore(manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected)
         except RestoreError as error:
             return {"error": {"code": error.code, "message": str(error)}}
+        except KeyboardInterrupt:
+            return {"error": {"code": "timeout", "message": "the restore took too long"}}
         finally:
-            self._gate.close()
+            self._gate.stop_timer()
         for filename, text in report.sources.items():
             self._sources.add(filename, text)
         self._snapshotter.restored(report.references, unsaved=report.unsaved)

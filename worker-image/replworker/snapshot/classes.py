@@ -12,10 +12,11 @@ import types
 
 from replwire.hints import Any, Final
 from replworker.snapshot.contract import Unsaveable
+from replworker.snapshot.early import class_state
 from replworker.snapshot.rebuild import Rebuilder
 from replworker.snapshot.references import Reduced, has_address, is_c_singleton_type, reduce_nameless_type
 
-_BODY: Final = ("__module__", "__qualname__", "__slots__", "__orig_bases__")
+_BODY: Final = ("__module__", "__qualname__", "__slots__", "__orig_bases__", "__class__")
 """Attributes that a class needs at its birth."""
 _FOREIGN_BODY: Final = ("_flags_", "_restype_", "_argtypes_", "_type_", "_length_", "_pack_")
 """The same for classes of ctypes."""
@@ -32,9 +33,12 @@ def reduce_class(pickler: Any, cls: type) -> Any:
         return NotImplemented
     if is_made_by_c_code(cls):
         return reduce_nameless_type(pickler, cls)
+    if cls.__module__ not in sys.modules and (found := pickler.attribute_of(cls)) is not None:
+        return found  # a library that says it lives in a module which nobody has imported yet
     meta = type(cls)
     args = (meta, cls.__name__, cls.__bases__, _body(cls))
-    return Rebuilder.new_class, args, (_attributes(cls), _registered(cls)), None, None, Rebuilder.set_class
+    state = class_state(cls, _attributes(cls), _registered(cls))
+    return Rebuilder.new_class, args, state, None, None, Rebuilder.set_class
 
 
 def is_made_by_c_code(cls: type) -> bool:
@@ -58,7 +62,7 @@ def _body(cls: type) -> dict[str, Any]:
 def _birth_names(cls: type) -> tuple[str, ...]:
     meta: Any = type(cls)
     is_foreign = any(owner.__module__ == "_ctypes" for owner in meta.__mro__)
-    return ("__orig_bases__", *_FOREIGN_BODY) if is_foreign else ("__orig_bases__",)
+    return (*_BODY[3:], *_FOREIGN_BODY) if is_foreign else _BODY[3:]
 
 
 def _slots(cls: type, slots: Any) -> Any:
@@ -107,7 +111,7 @@ def reduce_member(pickler: Any, member: Any) -> Any:
 
 def _data(member: Any, base: Any) -> tuple[Any, ...]:
     if base in _PLAIN_DATA:
-        return (base(member),)
+        return tuple(base.__getnewargs__(member))  # not `base(member)`: `str()` of a member gives its name
     if base.__new__ is object.__new__:
         return ()
     reduced = base.__reduce_ex__(member, 2)
@@ -117,60 +121,30 @@ def _data(member: Any, base: Any) -> tuple[Any, ...]:
 
 
 def reduce_exception(pickler: Any, error: BaseException) -> Any:
-    """An exception with cause and context; one of the tenant's past its `__init__`, which may want other arguments."""
+    """An exception with cause and context, made past an `__init__` in Python, which may want other arguments."""
     cls: Any = type(error)
-    base: Any = next(owner for owner in cls.__mro__ if owner.__module__ != "__main__")
+    base: Any = next(owner for owner in cls.__mro__ if type(owner.__dict__.get("__init__")) in _C_METHOD_TYPES)
     ours = cls is not base and cls.__reduce__ is base.__reduce__ and cls.__reduce_ex__ is base.__reduce_ex__
     reduced = base.__reduce__(error) if ours else error.__reduce_ex__(5)
     if not isinstance(reduced, tuple) or len(reduced) > 3:
         return reduced
-    if not ours and error.__cause__ is None and error.__context__ is None:
+    slots = _exception_slots(error)
+    if not ours and not slots and error.__cause__ is None and error.__context__ is None:
         return reduced
-    make, args = (Rebuilder.past_init, (cls, base, reduced[1])) if ours else reduced[:2]
+    parts = (error.message, error.exceptions) if isinstance(error, BaseExceptionGroup) else reduced[1]
+    make, args = (Rebuilder.past_init, (cls, base, parts)) if ours else reduced[:2]
     inner = reduced[2] if len(reduced) == 3 else None
-    state = (inner, error.__cause__, error.__context__, error.__suppress_context__)
+    state = (inner, error.__cause__, error.__context__, error.__suppress_context__, slots)
     return make, args, state, None, None, Rebuilder.set_exception
 
 
-def reduce_guarded(pickler: Any, instance: Any) -> Any:
-    """An instance whose class has `__getattr__`: its state is set without asking the half-made object anything."""
-    reduced = instance.__reduce_ex__(5)
-    if not isinstance(reduced, tuple) or len(reduced) < 3 or reduced[2] is None:
-        return reduced
-    padded = (*reduced, None, None)[:5]
-    return (*padded, Rebuilder.set_instance)
-
-
-def reduce_custom(pickler: Any, instance: Any) -> Any:
-    """An instance of the tenant's that reduces itself. A name in `__main__` won't do: nothing is there yet when it is
-    read, so then by value."""
-    reduced = instance.__reduce_ex__(5)
-    if not isinstance(reduced, str):
-        return reduced
-    return copyreg.__newobj__, (type(instance),), instance.__getstate__(), None, None, Rebuilder.set_instance  # type: ignore[attr-defined]
-
-
-def reduce_derived(pickler: Any, instance: Any) -> Any:
-    """An instance of a tenant's class below a library's that reduces itself, and may not know of further attributes."""
-    reduced = instance.__reduce_ex__(5)
-    if not isinstance(reduced, tuple) or any(part is not None for part in reduced[2:]):
-        return reduced
-    attributes = getattr(instance, "__dict__", None)
-    return (*reduced[:2], attributes, None, None, Rebuilder.set_attributes) if attributes else reduced
-
-
-def is_derived(kind: Any) -> bool:
-    """Whether a class of the tenant's takes its way of reducing from a library."""
-    own = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
-    return kind.__module__ == "__main__" and not own
-
-
-def reduces_itself(kind: Any) -> bool:
-    """Whether the tenant wrote how instances of this class reduce."""
-    return any(
-        owner.__module__ == "__main__" and ("__reduce__" in owner.__dict__ or "__reduce_ex__" in owner.__dict__)
-        for owner in kind.__mro__
-    )
+def _exception_slots(error: BaseException) -> dict[str, Any]:
+    """What an exception holds beside its arguments and its dict, which is all that its own pickle has."""
+    names: list[str] = copyreg._slotnames(type(error))  # type: ignore[attr-defined]
+    if isinstance(error, (NameError, AttributeError)):
+        names = [*names, "name"]
+    found = {name: getattr(error, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def reduce_descriptor(pickler: Any, found: Any) -> Reduced:
@@ -179,14 +153,3 @@ def reduce_descriptor(pickler: Any, found: Any) -> Reduced:
     args = (found.fget, found.fset, found.fdel, found.__doc__) if base is property else (found.__func__,)
     attributes = dict(getattr(found, "__dict__", ()))
     return Rebuilder.past_init, (type(found), base, args), attributes, None, None, Rebuilder.set_instance
-
-
-def wants_guard(kind: Any) -> bool:
-    """Whether a class of the tenant's answers for attributes that are missing, and leaves pickling to Python."""
-    if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
-        return False
-    return any(
-        "__getattr__" in owner.__dict__ or "__getattribute__" in owner.__dict__
-        for owner in kind.__mro__
-        if owner.__module__ == "__main__"
-    )

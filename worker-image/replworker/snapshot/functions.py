@@ -51,12 +51,15 @@ def reduce_code(pickler: Any, code: types.CodeType) -> Reduced:
 
 
 def reduce_function(pickler: Any, function: types.FunctionType) -> Any:
-    """A function by reference where its module shows it under its name, else by value."""
-    if function.__module__ != "__main__" and has_address(function, function.__module__, function.__qualname__):
+    """A function by reference where its module shows it under its name, else by value.
+
+    One of the session's goes by value wherever it is shown: `functools.wraps` gives it the name of what it replaces.
+    """
+    names = function.__globals__
+    if names is not pickler.namespace and has_address(function, function.__module__, function.__qualname__):
         return NotImplemented
     code = function.__code__
     pickler.filenames.add(code.co_filename)
-    names = function.__globals__
     owner = names if names is pickler.namespace else globals_owner(names) or names
     cells = function.__closure__
     state = _deviations(function, code, names)

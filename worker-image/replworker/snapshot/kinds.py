@@ -6,21 +6,18 @@ import types
 from _weakref import CallableProxyType, ProxyType, ReferenceType
 
 from replwire.hints import Any, Final
+from replworker.snapshot.arrays import SHARING, reduce_sharing
 from replworker.snapshot.classes import (
     DESCRIPTORS,
-    is_derived,
     reduce_class,
-    reduce_custom,
-    reduce_derived,
     reduce_descriptor,
     reduce_exception,
-    reduce_guarded,
     reduce_member,
-    reduces_itself,
-    wants_guard,
 )
 from replworker.snapshot.contract import Unsaveable
+from replworker.snapshot.early import Step, reduce_step
 from replworker.snapshot.functions import reduce_cell, reduce_code, reduce_function, reduce_method
+from replworker.snapshot.instances import instance_reducer
 from replworker.snapshot.references import (
     SENTINEL_KINDS,
     Reducer,
@@ -28,7 +25,7 @@ from replworker.snapshot.references import (
     reduce_module,
     reduce_sentinel,
 )
-from replworker.snapshot.special import SPECIAL
+from replworker.snapshot.special import SPECIAL, reduce_weak_reference
 from replworker.snapshot.special import reduce_iterator as reduce_iterator
 
 REFUSED: Final = {
@@ -85,6 +82,8 @@ EXACT: Final[dict[type, Reducer | None]] = {
     types.CellType: reduce_cell,
     type: reduce_class,
     object: None,
+    Step: reduce_step,
+    ReferenceType: reduce_weak_reference,
 }
 
 
@@ -94,7 +93,7 @@ def class_path(cls: type) -> str:
 
 
 def refuse_weak(pickler: Any, reference: object) -> Any:
-    """Weak references: what they point to may die, and a proxy would be taken for it."""
+    """Proxies, which answer for what they point to; and references of classes of their own."""
     raise Unsaveable(reference, "a weak reference")
 
 
@@ -123,7 +122,7 @@ def choose(kind: type) -> Reducer | None:
         return EXACT[kind]
     if issubclass(kind, type):
         return reduce_class
-    if kind in _WEAK or issubclass(kind, ReferenceType):
+    if issubclass(kind, _WEAK):
         return refuse_weak
     return _by_name(kind) or _by_family(kind)
 
@@ -139,6 +138,8 @@ def _by_name(kind: type) -> Reducer | None:
     if kind.__module__ == "itertools":
         return reduce_iterator
     paths = [class_path(owner) for owner in kind.__mro__]
+    if not SHARING.isdisjoint(paths):
+        return reduce_sharing
     if not _IN_MEMORY.isdisjoint(paths):
         return None
     reason = next((REFUSED[path] for path in paths if path in REFUSED), None)
@@ -154,8 +155,4 @@ def _by_family(kind: type) -> Reducer | None:
         return reduce_descriptor
     if type(kind).__module__ == "enum" or any(owner.__module__ == "enum" for owner in type(kind).__mro__):
         return reduce_member
-    if reduces_itself(kind):
-        return reduce_custom
-    if is_derived(kind):
-        return reduce_derived
-    return reduce_guarded if wants_guard(kind) else None
+    return instance_reducer(kind)

@@ -11,6 +11,8 @@ from replworker.snapshot.ambient import baseline
 from replworker.snapshot.references import has_spec
 
 _PLAIN_BYTES_MAX: Final = 1024
+_NAMES_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of what a compressed section may hold: a checkpoint that was tampered with can't fill the memory."""
 _COMPRESSED: Final = b"\0zlib"
 """In front of a compressed section; no marshalled list begins so."""
 
@@ -61,13 +63,13 @@ def restore_modules(section: bytes) -> None:
     if section.startswith(_COMPRESSED):
         import zlib
 
-        section = zlib.decompress(section[len(_COMPRESSED) :])
+        section = zlib.decompressobj().decompress(section[len(_COMPRESSED) :], _NAMES_BYTES_MAX)
     for name in marshal.loads(section) if section else ():
         if name in sys.modules:
             continue
         try:
             __import__(name)
-        except (Exception, SystemExit):  # a module of the tenant's may raise anything
+        except BaseException:  # whatever a module of the tenant's raises, and an interrupt of one that loops
             pass
 
 

@@ -34,11 +34,19 @@ class Dumped(NamedTuple):
 
 
 class _Bad(NamedTuple):
-    """Why a name was dropped, and at which checkpoint the object of this id is to be tried again."""
+    """Why a name was dropped, and at which checkpoint its object is to be tried again.
+
+    An object that died may have left its id to another one, so the type has to be the same as well.
+    """
 
     subject_id: int
+    kind: type
     reason: str
     retry_at: float = 0
+
+    def is_about(self, value: object) -> bool:
+        """Whether this was said of `value`."""
+        return self.subject_id == id(value) and self.kind is type(value)
 
 
 class Names:
@@ -56,19 +64,21 @@ class Names:
         names = self._state()
         self._lore.named_arrays = _arrays(names.values())
         self._takes += 1
+        self._lore.forget_places()
         self._set_aside(names)
         try:
             dumped = self._attempt(names, large)
         except BaseException as error:  # whatever a tenant's object raises, and an interrupt of one that loops
             dumped = self._survivors(names, large, error)
         self._lore.codes.turn()
+        self._lore.forget_places()
         return dumped._replace(unsaved={label(name): bad.reason for name, bad in self._bad.items()})
 
     def learn(self, unsaved: Iterable[str]) -> None:
         """A forked child has found these names bad."""
         for name in unsaved:
             if name not in self._bad:
-                self._bad[name] = _Bad(0, "")
+                self._bad[name] = _Bad(0, object, "")
 
     def _state(self) -> dict[Any, Any]:
         names = self._lore.namespace.copy()
@@ -88,13 +98,18 @@ class Names:
             if name not in names:
                 continue
             value = names.pop(name)
-            if bad.retry_at > self._takes and bad.subject_id == id(value):
+            if bad.retry_at > self._takes and bad.is_about(value):
                 self._bad[name] = bad
             elif self._probe(name, value) is not None:
                 better[name] = value
         names.update(better)
 
     def _attempt(self, names: dict[Any, Any], large: bool) -> Dumped:
+        """One dump, or a second one in which views of arrays stay with a base that was met only after them."""
+        dumped, pickler = self._dumped(names, large)
+        return self._dumped(names, large)[0] if self._lore.learn_bases(pickler) else dumped
+
+    def _dumped(self, names: dict[Any, Any], large: bool) -> tuple[Dumped, NamespacePickler]:
         sink = Sink(self._limits.state_bytes_max)
         pickler = NamespacePickler(sink, self._lore)
         sections: list[Section] = []
@@ -102,7 +117,7 @@ class Names:
             self._dump(pickler, part)
             sections.append(sink.pieces)
             sink.pieces = []
-        return Dumped(sections, sink.buffers, pickler.filenames, pickler.roots, {})
+        return Dumped(sections, sink.buffers, pickler.filenames, pickler.roots, {}), pickler
 
     def _dump(self, pickler: NamespacePickler, part: object) -> None:
         limit = sys.getrecursionlimit()
@@ -129,7 +144,7 @@ class Names:
                 return self._attempt(names, large)
             except BaseException as again:  # as in `dump`
                 error = again
-        self._bad.update({name: _Bad(id(value), described(error)) for name, value in names.items()})
+        self._bad.update({name: _bad(value, described(error)) for name, value in names.items()})
         return self._attempt({}, large)
 
     def _probe(self, name: object, value: object) -> int | None:
@@ -141,7 +156,7 @@ class Names:
             if not self._deep:
                 self._deep = True
                 return self._probe(name, value)
-            self._bad[name] = _Bad(id(value), described(error))
+            self._bad[name] = _bad(value, described(error))
         except BaseException as error:  # as in `dump`
             self._bad[name] = _judgement(value, error, self._takes)
         else:
@@ -155,19 +170,23 @@ class Names:
                 return
             excess -= sizes.pop(name)
             reason = f"the state would be over {self._limits.state_bytes_max} bytes"
-            self._bad[name] = _Bad(id(names[name]), reason, self._takes + _LARGE_RETRY_TAKES)
+            self._bad[name] = _bad(names[name], reason, self._takes + _LARGE_RETRY_TAKES)
+
+
+def _bad(value: object, reason: str, retry_at: float = 0) -> _Bad:
+    return _Bad(id(value), type(value), reason, retry_at)
 
 
 def _judgement(value: object, error: BaseException, takes: int) -> _Bad:
     if isinstance(error, Unsaveable):
         if error.subject is value:
-            return _Bad(id(value), error.reason, math.inf)
-        return _Bad(id(value), f"reaches {error.reason}")
+            return _bad(value, error.reason, math.inf)
+        return _bad(value, f"reaches {error.reason}")
     if isinstance(error, TooLarge):
-        return _Bad(id(value), "larger than a state may be", takes + _LARGE_RETRY_TAKES)
+        return _bad(value, "larger than a state may be", takes + _LARGE_RETRY_TAKES)
     if isinstance(error, KeyboardInterrupt):
-        return _Bad(id(value), "took too long to save", math.inf)
-    return _Bad(id(value), described(error))
+        return _bad(value, "took too long to save", math.inf)
+    return _bad(value, described(error))
 
 
 def _arrays(values: Iterable[object]) -> frozenset[int]:

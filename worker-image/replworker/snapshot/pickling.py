@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _pickle import Pickler
+from _weakref import ReferenceType
 from collections.abc import Callable
 
 from replwire.hints import Any, Final
@@ -10,7 +11,7 @@ from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.functions import CodeCache
 from replworker.snapshot.kinds import EXACT, choose
 from replworker.snapshot.rebuild import Rebuilder
-from replworker.snapshot.references import Reducer, find_attribute
+from replworker.snapshot.references import Reducer, library_places
 from replworker.snapshot.seeds import Seeds
 
 PROTOCOL: Final = 5
@@ -80,16 +81,37 @@ class Lore:
         self.seeds = seeds
         self.codes = CodeCache()
         self.named_arrays: frozenset[int] = frozenset()
-        self._addresses: dict[int, tuple[object, tuple[str, str] | None]] = {}
+        self._shared_bases: dict[int, ReferenceType[Any]] = {}
+        self._places: dict[int, tuple[str, str]] | None = None
+        self._found: dict[int, tuple[object, tuple[str, str]]] = {}
 
     def attribute_of(self, subject: object) -> Any:
-        """A reduction to `module.attribute`, or None. Searched once per object."""
-        entry = self._addresses.get(id(subject))
-        if entry is None or entry[0] is not subject:
-            entry = (subject, find_attribute(subject))
-            if entry[1] is not None:  # the library keeps it alive anyway; others must be free to die
-                self._addresses[id(subject)] = entry
-        return None if entry[1] is None else (Rebuilder.attribute, entry[1])
+        """A reduction to `module.attribute`, or None. What was found stays known; for others modules are searched once
+        per checkpoint."""
+        found = self._found.get(id(subject))
+        if found is None:
+            if self._places is None:
+                self._places = library_places()
+            place = self._places.get(id(subject))
+            if place is None:
+                return None
+            found = self._found[id(subject)] = subject, place  # the library keeps it alive anyway
+        return Rebuilder.attribute, found[1]
+
+    def forget_places(self) -> None:
+        """A checkpoint begins or is complete: what modules hold may change now."""
+        self._places = None
+
+    def bases(self) -> set[int]:
+        """Ids of the arrays that are kept whole, so that views of them can stay views."""
+        self._shared_bases = {key: base for key, base in self._shared_bases.items() if base() is not None}
+        return {*self._shared_bases, *self.named_arrays}
+
+    def learn_bases(self, pickler: NamespacePickler) -> bool:
+        """Whether this attempt has torn a view from a base that it met later: the next one will not."""
+        torn = {key: ReferenceType(base) for key, base in pickler.left_bases.items() if key in pickler.arrays}
+        self._shared_bases.update(torn)
+        return bool(torn)
 
 
 class NamespacePickler(Pickler):
@@ -101,7 +123,8 @@ class NamespacePickler(Pickler):
         self.namespace = lore.namespace
         self.codes = lore.codes
         self.attribute_of: Callable[[object], Any] = lore.attribute_of
-        self.named_arrays = lore.named_arrays
+        self.arrays = lore.bases()
+        self.left_bases: dict[int, Any] = {}
         self.announced: set[int] = set()
         self.filenames: set[str] = set()
         self.roots: set[str] = set()

@@ -8,9 +8,11 @@ from __future__ import annotations
 import marshal
 import sys
 import types
+from _weakref import ReferenceType
 from collections.abc import Callable, Iterable
 
 from replwire.hints import Any
+from replworker.snapshot.rebuild_arrays import ArrayRebuilder
 
 
 def plain_new(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
@@ -59,7 +61,11 @@ def assign(cls: type, name: str, value: object) -> None:
         setattr(cls, name, value)
 
 
-class Rebuilder:
+class _Gone:
+    """What a dead reference has pointed to."""
+
+
+class Rebuilder(ArrayRebuilder):
     """The constructors of one restore."""
 
     def __init__(self) -> None:
@@ -108,9 +114,14 @@ class Rebuilder:
         self._unfinished[id(cls)] = cls
         return cls
 
-    def set_class(self, cls: type, state: tuple[dict[str, Any], tuple[type, ...]]) -> None:
+    def set_methods(self, cls: type, attributes: dict[str, Any]) -> None:
+        """A class' methods, ahead of its other attributes, of which public ones are None for now."""
+        for name, value in attributes.items():
+            assign(cls, name, value)
+
+    def set_class(self, cls: type, state: tuple[Any, ...]) -> None:
         """A class' attributes, and the classes registered with it (abc)."""
-        attributes, registered = state
+        *_, attributes, registered = state
         self._unfinished.pop(id(cls), None)
         for name, value in attributes.items():
             assign(cls, name, value)
@@ -144,14 +155,16 @@ class Rebuilder:
         base.__init__(made, *args)
         return made
 
-    def set_exception(self, error: BaseException, state: tuple[Any, Any, Any, bool]) -> None:
+    def set_exception(self, error: BaseException, state: tuple[Any, ...]) -> None:
         """Attributes, cause and context. A traceback holds frames and does not come along."""
-        inner, cause, context, suppress = state
+        inner, cause, context, suppress, slots = state
         if inner is not None:
             error.__setstate__(inner)
         error.__cause__ = cause
         error.__context__ = context
         error.__suppress_context__ = suppress
+        for name, value in slots.items():
+            object.__setattr__(error, name, value)
 
     def member(self, cls: type, base: Any, args: tuple[Any, ...]) -> Any:
         """A member of an enumeration, past its look-up by value."""
@@ -168,6 +181,13 @@ class Rebuilder:
             object.__getattribute__(instance, "__dict__").update(attributes)
         for name, value in (slots or {}).items():
             object.__setattr__(instance, name, value)
+
+    def set_hashed(self, instance: Any, state: tuple[Any, ...]) -> None:
+        """State of an instance of which a part came first; in the order in which it was written."""
+        *_, attributes, slots = state
+        if attributes:
+            object.__getattribute__(instance, "__dict__").clear()
+        self.set_instance(instance, (attributes, slots))
 
     def set_attributes(self, instance: Any, attributes: dict[str, Any]) -> None:
         """What a tenant's instance has beside the state that a library's class knows of."""
@@ -202,18 +222,13 @@ class Rebuilder:
         """`vars(cls)`."""
         return cls.__dict__
 
+    def weak_reference(self, target: Any, callback: Callable[..., Any] | None) -> Any:
+        """A reference that holds nothing; None as the target: one whose object has died."""
+        return ReferenceType(_Gone() if target is None else target, callback)
+
     def weak_set(self, kind: Any, items: Iterable[Any]) -> Any:
         """A weak container; what nothing else holds leaves it, as it would have."""
         return kind(items)
-
-    def array_view(self, base: Any, shape: Any, kind: Any, offset: int, strides: Any, writable: bool) -> Any:
-        """A numpy array that shares the memory of another one."""
-        import numpy
-
-        view = numpy.ndarray(shape, kind, base, offset, strides)
-        if not writable:
-            view.flags.writeable = False
-        return view
 
     def type_parameter(self, kind: Any, name: str, args: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
         """A `TypeVar`, `ParamSpec`, `TypeVarTuple` or type alias."""

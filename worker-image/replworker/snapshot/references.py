@@ -81,17 +81,21 @@ def globals_owner(names: dict[str, Any]) -> types.ModuleType | None:
     return None
 
 
-def find_attribute(target: object) -> tuple[str, str] | None:
-    """Where a library module holds this very object, as (module, name): `from m import lock`."""
+_PLAIN_KINDS: Final = frozenset({str, int, float, bool, type(None), dict, list, tuple, types.FunctionType})
+
+
+def library_places() -> dict[int, tuple[str, str]]:
+    """Where library modules hold objects, by id, as (module, name): `from m import lock`. Plain ones are left out."""
+    places: dict[int, tuple[str, str]] = {}
     for module_name, module in list(sys.modules.items()):
         if module_name == "__main__" or not isinstance(module, types.ModuleType):
             continue
         if not is_importable_as(module_name, module):
             continue
         for name, value in list(vars(module).items()):
-            if value is target and type(name) is str:
-                return module_name, name
-    return None
+            if type(value) not in _PLAIN_KINDS and type(name) is str:
+                places.setdefault(id(value), (module_name, name))
+    return places
 
 
 def reduce_sentinel(pickler: Any, sentinel: object) -> Reduced:
@@ -134,7 +138,7 @@ def reduce_nameless_type(pickler: Any, cls: type) -> Reduced:
 
 def is_c_singleton_type(cls: type) -> bool:
     """Classes of None, ... and NotImplemented: pickle knows them."""
-    return cls in _C_SINGLETON_TYPES
+    return any(cls is known for known in _C_SINGLETON_TYPES)  # a metaclass may have an `__eq__` of its own
 
 
 Reducer = Callable[[Any, Any], Any]

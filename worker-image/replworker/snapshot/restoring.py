@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from replwire.hints import Any, Final
 from replworker.snapshot.ambient import baseline, restore_ambient, restore_decimal, restore_generators
 from replworker.snapshot.blobs import joined, joined_writable
-from replworker.snapshot.contract import RestoreError, RestoreReport, SnapshotLimits, bounded, label
+from replworker.snapshot.contract import RestoreError, RestoreReport, SnapshotLimits, bounded, described, label
 from replworker.snapshot.files import restore_files
 from replworker.snapshot.manifest import Manifest, check_chunks, decode, references
 from replworker.snapshot.modules import restore_modules, restore_sources
@@ -95,7 +95,23 @@ def restore(
     """
     baseline()
     parts = decode(manifest)
-    check_chunks(parts, chunks)
+    try:
+        check_chunks(parts, chunks)
+        return _restored(parts, chunks, namespace, work_folder, injected or {}, reseed)
+    except RestoreError:
+        raise
+    except Exception as error:  # the tenant's code is caught where it runs: this is a part that can't be read
+        raise RestoreError("corrupt", described(error)) from error
+
+
+def _restored(
+    parts: Manifest,
+    chunks: Mapping[bytes, bytes],
+    namespace: dict[str, object],
+    work_folder: str | None,
+    injected: Mapping[str, object],
+    reseed: bool,
+) -> RestoreReport:
     unsaved = dict(parts.unsaved)
     files = 0
     if work_folder is not None:
@@ -107,7 +123,7 @@ def restore(
     restore_modules(joined(parts.modules, chunks))
     unsaved |= restore_decimal(ambient)  # before the names, one of which may be the current context
     sources = restore_sources(joined(parts.sources, chunks))
-    names, failures = _restore_names(parts, chunks, namespace, injected or {})
+    names, failures = _restore_names(parts, chunks, namespace, injected)
     if not reseed:
         unsaved |= restore_generators(ambient)  # after the names, whose loading may draw
     sys.path[:] = path

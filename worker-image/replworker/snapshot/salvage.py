@@ -15,6 +15,7 @@ from functools import partial
 from typing import IO, Any, ClassVar, Final
 
 from replworker.snapshot.contract import described
+from replworker.snapshot.rebuild import Rebuilder
 
 
 class _Mark:
@@ -96,7 +97,10 @@ class SalvagingUnpickler(_Python):  # type: ignore[misc]
         """`callable(*args)`."""
         args = self.stack.pop()
         function = self.stack.pop()
-        self.stack.append(self._make(lambda: function(*args), function, args))
+        made = self._make(lambda: function(*args), function, args)
+        self.stack.append(made)
+        if id(made) in self._marked and _is_setter(function):
+            self._mark(args[0], self._marked[id(made)][1])  # without its state it is half made
 
     def load_newobj(self) -> None:
         """`cls.__new__(cls, *args)`."""
@@ -198,6 +202,11 @@ _STEPS: Final = {
 }
 for _code, _name in _STEPS.items():
     SalvagingUnpickler.dispatch[_code[0]] = getattr(SalvagingUnpickler, _name)
+
+
+def _is_setter(function: Any) -> bool:
+    is_ours = type(function) is types.MethodType and type(function.__self__) is Rebuilder
+    return is_ours and function.__name__.startswith("set_")
 
 
 def _reason_of(error: BaseException) -> str:

@@ -41,6 +41,11 @@ CONSTRUCTORS: Final = (
     "decimal_context",
     "method",
     "set_attributes",
+    "set_methods",
+    "set_hashed",
+    "object_view",
+    "set_sharing",
+    "weak_reference",
 )
 """Methods of `Rebuilder`, in the order of their numbers. Append only: a stored checkpoint knows how many it saw."""
 

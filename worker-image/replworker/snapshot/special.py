@@ -6,14 +6,12 @@ import gc
 import sys
 
 from replwire.hints import Any, Final
+from replworker.snapshot.arrays import ARRAYS
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.rebuild import Rebuilder
 from replworker.snapshot.references import Reduced, Reducer, by_value, has_address
 
 _ITERATORS_WARN: Final = sys.version_info >= (3, 12)
-_NUMERIC_KINDS: Final = "biufc"
-_VIEW_WASTE_MAX: Final = 2
-"""A view brings its base along when that is at most so many times as large, or has a name of its own."""
 
 
 def _reduce_wrapper(pickler: Any, wrapper: Any) -> Reduced:
@@ -63,6 +61,11 @@ def _reduce_dict_view(pickler: Any, view: Any) -> Reduced:
     """`d.keys()`, `d.values()`, `d.items()`: of that very dict."""
     mapping = gc.get_referents(view)[0]
     return getattr(dict, type(view).__name__.removeprefix("dict_")), (mapping,)
+
+
+def reduce_weak_reference(pickler: Any, reference: Any) -> Reduced:
+    """What it points to comes along, and dies after the restore unless something else holds it, as it would have."""
+    return Rebuilder.weak_reference, (reference(), reference.__callback__)
 
 
 def _reduce_weak(pickler: Any, container: Any) -> Reduced:
@@ -124,20 +127,6 @@ def reduce_iterator(pickler: Any, iterator: Any) -> Reduced:
         return by_value(iterator)
 
 
-def _reduce_array(pickler: Any, array: Any) -> Any:
-    """A numpy array; a view stays a view of its base, unless that would keep much more than the view."""
-    base = array.base
-    if type(base) is not type(array) or type(base.base) is type(array) or not base.flags.c_contiguous:
-        return NotImplemented
-    if array.dtype.kind not in _NUMERIC_KINDS or base.dtype.kind not in _NUMERIC_KINDS or not array.size:
-        return NotImplemented
-    if id(base) not in pickler.named_arrays and base.nbytes > _VIEW_WASTE_MAX * array.nbytes:
-        return NotImplemented
-    offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    args = (base, array.shape, array.dtype, offset, array.strides, bool(array.flags.writeable))
-    return Rebuilder.array_view, args
-
-
 def _reduce_finalizing(pickler: Any, subject: object) -> Any:
     raise Unsaveable(subject, "a temporary folder")
 
@@ -163,6 +152,6 @@ SPECIAL: Final[dict[str, Reducer]] = {
     "typing.TypeVarTuple": _reduce_parameters,
     "typing.TypeAliasType": _reduce_type_alias,
     "typing.NewType": _reduce_new_type,
-    "numpy.ndarray": _reduce_array,
+    **ARRAYS,
 }
 """By `module.qualname` of the exact class, so that nothing is imported to look for it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +111,15 @@ def test_a_child_that_is_killed_costs_nothing(worker, link, make_worker):
     assert moved(link, outcome, make_worker).eval("n, len(big)").told["output"] == "(5, 3000000)"
 
 
+def test_without_a_child_it_is_taken_in_place(link, make_worker):
+    """A machine that gives no further process costs nothing but time."""
+    link.eval("import os, random\ntried = []\ndef fork():\n  tried.append(1)\n  raise BlockingIOError(11, 'none left')")
+    link.eval("os.fork = fork\nrandom.seed(1)\nbig = random.randbytes(3_000_000)")
+    outcome = link.eval("n = len(tried)\nn")
+    assert outcome.told["output"] == "1" and outcome.told["unsaved"] == {}
+    assert moved(link, outcome, make_worker).eval("n, len(big), len(tried)").told["output"] == "(1, 3000000, 2)"
+
+
 def test_an_object_that_loops_costs_its_name(worker):
     """An interrupt that comes a second after the eval's end is for the checkpoint."""
     link = worker.claimed()
@@ -159,3 +170,45 @@ def test_a_tenant_without_descriptors_loses_nothing(link, make_worker):
     assert (
         moved(link, outcome, make_worker).eval("sorted(os.listdir('.'))").told["output"] == "['kept.txt', 'late.txt']"
     )
+
+
+LOOPS = """
+import sys
+from replworker.interpreter import state
+from replworker.interpreter.gate import Gate
+from replworker.interpreter.sources import Sources
+from replworker.snapshot import SnapshotLimits, Snapshotter
+import _signal, os, types
+
+state.RESTORE_INTERRUPT_AFTER_S = state.RESTORE_INTERRUPT_AGAIN_S = 0.05
+folder = sys.argv[1]
+before = types.ModuleType("__main__")
+sys.modules["__main__"] = before
+taker = Snapshotter(before.__dict__, work_folder=folder, limits=SnapshotLimits())
+open(os.path.join(folder, "endless.py"), "w").write("import sys\\nwhile not hasattr(sys, 'READY'): pass\\n")
+sys.path.append(folder)
+sys.READY = True
+exec('''
+import sys, endless
+class Loop:
+    def __setstate__(self, state):
+        while not hasattr(sys, 'READY'): pass
+loop = Loop(); loop.n = 1; late = [loop]; kept = [5]
+''', before.__dict__)
+taken = taker.take({})
+del sys.READY, sys.modules["endless"]
+after = types.ModuleType("__main__")
+sys.modules["__main__"] = after
+keeper = state.StateKeeper(
+    after.__dict__, channel=None, state_channel=None, work_folder=folder, injected={}, gate=Gate(), sources=Sources()
+)
+told = keeper.restore(taken.manifest, dict(taken.chunks))
+print(sorted(told["unsaved"]), after.__dict__["kept"], after.__dict__["Loop"].__name__)
+print(_signal.getitimer(_signal.ITIMER_REAL), _signal.getsignal(_signal.SIGALRM) == _signal.SIG_DFL)
+"""
+
+
+def test_what_loops_while_it_is_read_costs_its_name(tmp_path):
+    """An object and a module that never end are interrupted by a timer, which is gone afterwards."""
+    said = subprocess.run([sys.executable, "-c", LOOPS, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert said.stdout.splitlines() == ["['endless', 'late', 'loop'] [5] Loop", "(0.0, 0.0) True"], said.stderr

@@ -57,6 +57,23 @@ def test_bad_names_come_and_go(stage):
     assert [set(take["unsaved"]) for take in answer["takes"][:-1]] == [{"g"}, {"l", "g"}, {"g"}, set(), {"f"}, set()]
 
 
+def test_an_id_that_is_used_again(stage):
+    """An object that stands where a dead one stood is not taken for it."""
+    evals = [
+        "import threading\nnames = [f'x{n}' for n in range(100)]\n"
+        "for name in names: globals()[name] = threading.Lock()\n"
+        "places = {id(globals()[name]): name for name in names}",
+        "for name in names: globals()[name] = None\n"
+        "new = [value for n in range(20_000) for value in (bytes(8), bytes(24), [n], (n,))]\n"
+        "again = [value for value in new if id(value) in places]\n"
+        "for value in again: globals()[places[id(value)]] = value",
+    ]
+    check = "len(again) > 0 and all(type(globals()[name]) in (type(None), bytes, list, tuple) for name in names)"
+    first, second = stage.play({"evals": evals, "take_each": True}, {"checks": [check]})
+    assert len(first["takes"][0]["unsaved"]) == 100
+    assert first["takes"][-1]["unsaved"] == {} and second["before"] == ["True"]
+
+
 def test_kept_after_it_became_good(stage):
     """What was unsaved once is in the state as soon as it can be."""
     first, second = stage.play(

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from replworker.snapshot import RestoreError, SnapshotLimits, Snapshotter, restore
-from replworker.snapshot.manifest import HEAD
+from replworker.snapshot.manifest import HEAD, decode
 
 # A class whose instances load only where `READY` is set in the process, which a fresh one has not.
 FUSSY = (
@@ -63,6 +63,33 @@ def test_cycles_through_a_failing_object(stage):
         {"checks": ["sorted({'a', 'b', 'c', 'ok'} & set(globals()))"]},
     )
     assert second["before"] == ["['ok']"] and set(second["restored"]["unsaved"]) == {"a", "b", "c"}
+
+
+HALF_MADE = {
+    "class": "class x:\n    held = Fussy()\n    def m(self): pass",
+    "instance": "class C: pass\nC.held = Fussy(); x = C(); del C",
+    "default": "def x(held=Fussy()): pass",
+    "closure": "def make(held): return lambda: held\nx = make(Fussy())",
+    "cell": "import types\nx = types.CellType(Fussy())",
+    "exception": "x = KeyError(1); x.held = Fussy()",
+    "hash": "class C:\n    def __init__(self): self.n = [Fussy()]\n    def __hash__(self): return 1\nx = C()",
+    "cause": "x = KeyError(1); x.__cause__ = ValueError(2); x.__cause__.held = Fussy()",
+}
+
+
+@pytest.mark.parametrize("title", HALF_MADE)
+def test_nothing_comes_back_half_made(stage, title):
+    """What was made but could not be filled is lost and listed, however its state is set."""
+    _, second = stage.play({"evals": [f"{FUSSY}ok = 1\n{HALF_MADE[title]}"]}, {"checks": ["ok", "'x' in globals()"]})
+    assert second["before"] == ["1", "False"]
+    assert second["restored"]["unsaved"] == {"x": "RuntimeError: not here"}
+
+
+def test_a_failing_closure_costs_no_sibling(stage):
+    """A function that shares an enclosing scope with one that fails is whole."""
+    make = "def make(bad):\n    good = [1]\n    return (lambda: bad), (lambda: good)\nf, g = make(Fussy())"
+    _, second = stage.play({"evals": [FUSSY + make]}, {"checks": ["g()", "'f' in globals()"]})
+    assert second["before"] == ["[1]", "False"] and set(second["restored"]["unsaved"]) == {"f"}
 
 
 @pytest.mark.parametrize("count", [1, 1500])
@@ -162,6 +189,19 @@ def test_a_damaged_manifest():
         assert _code(manifest[:length]) == "corrupt"
     assert _code(HEAD + marshal.dumps((1, 2))) == "corrupt"
     assert _code(manifest.replace(b"\x85\x94", b"\xff\xff").replace(b"x", b"\xff")) == "corrupt"
+
+
+PARTS = ["sections", "buffers", "ambient", "files", "sources", "modules", "large_files", "unsaved", "seeds"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("nonsense", [7, (3, 4), [5]])
+def test_a_part_that_is_nonsense(part, nonsense, tmp_path):
+    """A manifest of the right form with a part that nobody wrote is refused, and nothing else is raised."""
+    manifest = decode(_taken({"x": [1, 2, 3]}).manifest)
+    damaged = HEAD + marshal.dumps(tuple(manifest._replace(**{part: nonsense})))
+    with pytest.raises(RestoreError):
+        restore(damaged, {}, {}, work_folder=str(tmp_path))
 
 
 def test_a_missing_chunk():

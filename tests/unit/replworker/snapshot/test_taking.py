@@ -81,27 +81,6 @@ def test_a_change_in_a_buffer_sends_one_block(own_stage):
     assert second["takes"][-1]["new"] < 12 * MIB, "what was restored must not be sent again"
 
 
-def test_numpy_kinds(own_stage):
-    """Arrays of all sorts, views and scalars are what they were; those that share memory still do."""
-    own_stage.survives(
-        "import numpy as np\na = np.arange(12).reshape(3, 4); t = a.T; r = a[::-1]; f = np.asfortranarray(a); "
-        "ro = np.arange(3); ro.flags.writeable = False\n"
-        "o = np.array([1, 'x', None], dtype=object); z = np.zeros((0, 3)); s = np.float64(1.5); "
-        "dt = np.array(['2020-01-01'], dtype='M8[D]')\n"
-        "st = np.array([(1, 2.0)], dtype=[('a', 'i4'), ('b', 'f8')]); b = np.arange(100_000) "
-        "> 5; big = np.arange(50_000); w = big[5:9]; m = np.ma.array([1, 2], mask=[0, 1]); "
-        "rng = np.random.default_rng(3)",
-        "a[1, 2] == 6 and t.shape == (4, 3) and r[0, 0] == 8 and f.flags.f_contiguous and not ro.flags.writeable",
-        (
-            "o[1] == 'x' and z.shape == (0, 3) and s == 1.5 and type(s) is np.float64 and str(dt[0]) "
-            "== '2020-01-01' and bool(st['b'][0] == 2.0 and b.sum() == 99_994)"
-        ),
-        "(a.__setitem__((0, 0), 50), t[0, 0], r[2, 0], a.__setitem__((0, 0), 0))[1:3] == (50, 50)",
-        "(big.__setitem__(5, -3), int(w[0]), big.__setitem__(5, 5))[1] == -3 and big.flags.writeable",
-        "bool(m.sum() == 1) and rng.random() is not None",
-    )
-
-
 def test_restored_chunks_are_known(stage):
     """After a restore nothing that the store has is sent again; what is gone is not referred to."""
     _, second, third = stage.play(
