@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.core.sandbox import SOCKET_FOLDER, WORK_FOLDER, SandboxSpec
+from orchestrator.core.sandbox import MIB, OOM_SCORE, SOCKET_FOLDER, WORK_FOLDER, SandboxSpec
 from orchestrator.runtimes.folders import SOCKET_NAME
 from orchestrator.runtimes.python_choice import SYSTEM_ROOTS
 
@@ -19,6 +19,8 @@ ENVIRONMENT: Final = {"HOME": WORK_FOLDER, "LANG": "C.UTF-8", "PATH": "/usr/loca
 _START: Final = (
     "import resource as r, sys\n"
     "for name, bound in {limits}: r.setrlimit(name, (bound, bound))\n"
+    "with open('/proc/self/oom_score_adj', 'r+') as file:\n"
+    f"    file.write(str(max(int(file.read()), {OOM_SCORE})))\n"
     f"sys.path.insert(0, {CODE_FOLDER!r})\n"
     "from replworker.__main__ import main\n"
     "sys.exit(main(sys.argv[1:]))"
@@ -68,7 +70,8 @@ def _file_system(spec: SandboxSpec, places: Places) -> list[str]:
     for root in SYSTEM_ROOTS:
         words += ["--ro-bind-try", str(root), str(root)]
     words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    words += ["--proc", "/proc", "--dev", "/dev"]
+    # Read-only: some of its switches belong to the sandbox's own namespaces, and so its user could turn them.
+    words += ["--proc", "/proc", "--ro-bind-try", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     for size, folder in (
         (spec.scratch_bytes, "/dev/shm"), (spec.scratch_bytes, "/tmp"), (spec.work_folder_bytes, WORK_FOLDER),  # noqa: S108
     ):  # fmt: skip
@@ -92,7 +95,10 @@ def _program(spec: SandboxSpec, places: Places, *, has_memory_group: bool) -> li
 
 
 def _limits(spec: SandboxSpec, *, has_memory_group: bool) -> str:
-    bounds = {"NOFILE": spec.open_files_max, "CORE": 0, "FSIZE": spec.file_bytes_max, "NPROC": spec.pids_max}
+    bounds = {
+        "NOFILE": spec.open_files_max, "CORE": 0, "FSIZE": spec.file_bytes_max, "NPROC": spec.pids_max,
+        "MEMLOCK": MIB, "MSGQUEUE": 0,
+    }  # fmt: skip
     if not has_memory_group:
         # Of each process alone; all that can be had where no group can be made.
         bounds["DATA"] = spec.memory_bytes

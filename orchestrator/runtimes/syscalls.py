@@ -1,8 +1,9 @@
 """Which system calls a worker may make: one policy, as Docker's profile by name and as numbers for bubblewrap's filter.
 
 An allow-list by name where the runtime takes names. bubblewrap takes a BPF program, so there the calls that are not on
-that list are listed by number, and so is everything newer than this table. The reasons are in the threat model: a shared
-kernel is the boundary, and these are the calls by which it was crossed, or that reach past the sandbox's namespaces.
+that list are refused by number, and so is everything newer than this table. The reasons are in the threat model: a
+shared kernel is the boundary, and these are the calls by which it was crossed, or that reach past the sandbox's
+namespaces.
 """
 
 from __future__ import annotations
@@ -156,6 +157,10 @@ ALLOWED: Final = tuple(
 """By name. `mknod` makes FIFOs; devices need a capability, and no place in a sandbox has any."""
 
 
+ARCHITECTURES: Final = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
+"""No 32-bit ones: `socketcall` makes sockets of every family there, and no filter can read its arguments."""
+
+
 def docker_profile() -> dict[str, Any]:
     """The policy in the format of Docker's `seccomp=` option."""
     masked = {"index": 0, "value": CLONE_NEW_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
@@ -169,8 +174,7 @@ def docker_profile() -> dict[str, Any]:
     for value in PERSONALITIES:
         args = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]
         rules.append({"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": args})
-    # No 32-bit ones beside them: there `socketcall` makes sockets of every family, and no filter can read its arguments.
-    architectures = [{"architecture": name, "subArchitectures": []} for name in ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")]
+    architectures: list[dict[str, Any]] = [{"architecture": name, "subArchitectures": []} for name in ARCHITECTURES]
     return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": EPERM, "archMap": architectures, "syscalls": rules}
 
 

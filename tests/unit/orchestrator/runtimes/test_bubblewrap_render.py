@@ -79,9 +79,9 @@ def test_only_the_workers_folder_can_be_written() -> None:
 
 
 def test_little_of_the_host_can_be_read() -> None:
-    """The system's programs and libraries, the worker's code; of /etc one cache."""
+    """The system's programs and libraries, the worker's code; of /etc one cache, of /proc its switches."""
     seen = {source for source, _ in mounted("--ro-bind", "--ro-bind-try")}
-    assert seen == {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/state/code/abc"}
+    assert seen == {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/proc/sys", "/state/code/abc"}
 
 
 def test_empty_folders_have_sizes() -> None:
@@ -144,7 +144,7 @@ def test_the_worker_runs_apart_from_the_hosts_settings() -> None:
 def test_limits_are_set_before_the_worker_is_imported() -> None:
     """Each once, soft and hard alike."""
     start = program()[3]
-    for limit in ("NOFILE, 200", "CORE, 0", f"FSIZE, {7 * MIB}", "NPROC, 50"):
+    for limit in ("NOFILE, 200", "CORE, 0", f"FSIZE, {7 * MIB}", "NPROC, 50", "MSGQUEUE, 0"):
         assert start.count(f"RLIMIT_{limit})") == 1
     assert start.index("setrlimit") < start.index("replworker")
 
