@@ -93,7 +93,7 @@ class BubblewrapRuntime:
             ground = await asyncio.to_thread(self._get_ready)
             folder, uid = self._folders.make(spec.worker)
         except (UnusableError, FolderError) as error:
-            raise WireError("capacity", str(error)) from None
+            raise _no_start(str(error)) from None
         try:
             await self._run(spec, ground, folder, uid)
         except BaseException:
@@ -146,12 +146,7 @@ class BubblewrapRuntime:
         if sandbox is not None:
             _kill(sandbox.process)
             await asyncio.to_thread(_end, sandbox)
-        await asyncio.to_thread(self._remove_folder, worker)
-
-    def _remove_folder(self, worker: str) -> None:
-        with contextlib.suppress(OSError):  # locked: a user other than root could not delete what is in it
-            (self._folders.root / worker).chmod(0o700)
-        self._folders.remove(worker)
+        await asyncio.to_thread(self._folders.remove, worker)
 
     async def fate(self, worker: str) -> WorkerFate:
         """See `ports.Runtime`. A worker that is not ours died with the server that started it."""

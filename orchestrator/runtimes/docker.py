@@ -127,9 +127,9 @@ class DockerRuntime:
 
     async def _launch(self, spec: SandboxSpec) -> WorkerAddress:
         try:
-            folder, uid = await self._call(lambda: self._folders.make(spec.worker))
+            folder, uid = await self._call(lambda: self._folders.make(spec.worker, any_user=True))
         except FolderError as error:
-            raise WireError("capacity", str(error)) from None
+            raise words.no_start(str(error)) from None
         try:
             await self._run(spec, folder, uid)
         except BaseException:

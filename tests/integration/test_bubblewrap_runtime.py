@@ -8,9 +8,7 @@ import secrets
 import shutil
 import signal
 import stat
-import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,16 +20,13 @@ from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.runtimes.bubblewrap import BubblewrapRuntime
 from orchestrator.runtimes.bubblewrap_ground import UnusableError
 from orchestrator.runtimes.folders import Folders
-from orchestrator.runtimes.python_choice import SYSTEM, first_closed
 from replwire.errors import WireError
+from support.as_user import OTHER_USER, PATIENCE_S, by_other_user, end, is_open_to_others, python_for_others, serving
 from support.processes import leftovers
 from support.worker_client import WorkerClient
 
 pytestmark = pytest.mark.bubblewrap
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-OTHER_USER = 12345
-PATIENCE_S = 20.0
 
 SERVER = """
 import asyncio, os, sys
@@ -98,29 +93,11 @@ def is_gone(worker: str) -> bool:
     return True
 
 
-def serving(python: str, *words: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """`SERVER` by this Python; its first line tells that its worker is up."""
-    path = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "worker-image", sysconfig.get_path("purelib"))))
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/"}
-    command = [*before, python, "-c", SERVER, *words]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
-
-
-def end(server: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
-    """Send it a signal and wait."""
-    server.send_signal(number)
-    server.wait(PATIENCE_S)
-    assert server.stdin is not None
-    assert server.stdout is not None
-    server.stdin.close()
-    server.stdout.close()
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_sandboxes_die_with_their_server(state: Path, number: signal.Signals) -> None:
     """However it dies; nothing of it is asked for help."""
     worker = spec().worker
-    server = serving(sys.executable, str(state), worker)
+    server = serving(SERVER, sys.executable, str(state), worker)
     try:
         assert server.stdout.readline()
         assert leftovers(worker)
@@ -132,7 +109,7 @@ def test_sandboxes_die_with_their_server(state: Path, number: signal.Signals) ->
 async def test_what_a_dead_server_left_can_be_removed(state: Path, runtime: BubblewrapRuntime) -> None:
     """Its folders, and its control groups when the next one looks what it has."""
     worker = spec().worker
-    server = serving(sys.executable, str(state), worker)
+    server = serving(SERVER, sys.executable, str(state), worker)
     try:
         assert server.stdout.readline()
     finally:
@@ -148,13 +125,12 @@ async def test_what_a_dead_server_left_can_be_removed(state: Path, runtime: Bubb
 def test_a_normal_user_can_run_them(state: Path, require: Callable[[bool, str], None]) -> None:
     """As itself: the socket is its own, the worker answers, and nothing of it stays, not even its locked folder."""
     require(os.geteuid() == 0, "only root can become another user")
-    python = next((path for path in (Path(sys.executable).resolve(), SYSTEM) if _suits(path)), None)
+    python = python_for_others()
     require(python is not None, f"no Python {sys.version_info[:2]} that other users can reach")
-    require(first_closed(REPOSITORY, Path(sysconfig.get_path("purelib"))) is None, "this checkout is closed to others")
+    require(is_open_to_others(), "this checkout is closed to others")
     os.chown(state, OTHER_USER, OTHER_USER)
     worker = spec().worker
-    change = ("setpriv", f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups", "--")
-    server = serving(str(python), str(state), worker, before=change)
+    server = serving(SERVER, str(python), str(state), worker, before=by_other_user())
     try:
         own, given, address = server.stdout.readline().split()
         assert (int(own), int(given)) == (OTHER_USER, OTHER_USER)
@@ -168,15 +144,6 @@ def test_a_normal_user_can_run_them(state: Path, require: Callable[[bool, str], 
     finally:
         end(server)
     assert is_gone(worker)
-
-
-def _suits(python: Path) -> bool:
-    """Whether other users can run it, and it has the version that compiled modules here are made for."""
-    if not python.exists() or first_closed(python.resolve()) is not None:
-        return False
-    ask = "import sys; print(*sys.version_info[:2])"
-    said = subprocess.run([python, "-I", "-c", ask], capture_output=True, text=True)
-    return said.stdout.split() == [str(part) for part in sys.version_info[:2]]
 
 
 async def test_nothing_runs_any_more_when_stop_returns(runtime: BubblewrapRuntime) -> None:
