@@ -17,13 +17,14 @@ import requests.exceptions
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.core.sandbox import SOCKET_FOLDER, SandboxSpec
 from orchestrator.core.session import WorkerAddress
 from orchestrator.ports import WorkerFate
 from orchestrator.runtimes import docker_words as words
 from orchestrator.runtimes.dialling import dial_unix
 from orchestrator.runtimes.docker_render import INSTALLATION_LABEL, container
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
+from orchestrator.runtimes.state_lock import is_served
 from replwire.errors import WireError
 
 THREADS: Final = 8
@@ -219,14 +220,23 @@ class DockerRuntime:
         return WorkerFate(alive=False, exit_code=state["ExitCode"], memory_killed=bool(state["OOMKilled"]))
 
     async def list_workers(self) -> Sequence[str]:
-        """See `ports.Runtime`: containers of this installation, ended ones too, and folders that have none."""
+        """See `ports.Runtime`: containers of this installation, ended ones too, and folders that have none.
+
+        Those of a server that lives, with the same keys and a state folder of its own, are that server's to end.
+        """
         wanted = {"label": f"{INSTALLATION_LABEL}={self._installation}"}
         try:
             found = await self._call(lambda: self._api().containers(all=True, filters=wanted))
         except _FAULTS as error:
             raise WireError("capacity", words.no_engine(error)) from None
-        names = {name.lstrip("/") for entry in found for name in entry["Names"]}
+        ours = await self._call(lambda: [entry for entry in found if not self._is_another_servers(entry)])
+        names = {name.lstrip("/") for entry in ours for name in entry["Names"]}
         return sorted(names | set(self._folders.workers()))
+
+    def _is_another_servers(self, container: dict[str, Any]) -> bool:
+        sources = [mount["Source"] for mount in container["Mounts"] if mount["Destination"] == SOCKET_FOLDER]
+        roots = {Path(source).parent for source in sources} - {self._folders.root}
+        return any(is_served(root.parent) for root in roots)
 
     async def close(self) -> None:
         """Release threads and connections, when the starts under way are over; containers go on."""

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runtimes.folders import FIRST_UID
+from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.runtimes.docker import DockerRuntime
+from orchestrator.runtimes.folders import FIRST_UID, Folders
+from orchestrator.runtimes.state_lock import only_server
 from support.as_user import OTHER_USER, by_other_user, end, is_open_to_others, python_for_others, serving
 from support.worker_client import WorkerClient
 
@@ -42,6 +45,25 @@ async def main(root, worker):
 asyncio.run(main(*sys.argv[1:]))
 """
 """A process that starts one worker, says as whom and where, and ends it when it is told to."""
+
+
+async def test_a_server_does_not_end_the_workers_of_another_with_the_same_keys(state: Path) -> None:
+    """They are one installation, each with a state folder of its own; when one is killed, its workers are anybody's."""
+    first, second = (DockerRuntime(_folders(state / name), installation=state.name) for name in ("a", "b"))
+    worker = SandboxSpec(worker=f"wrk_{secrets.token_hex(8)}")
+    with only_server(state / "a"):
+        await first.start(worker)
+        assert list(await first.list_workers()) == [worker.worker]
+        assert list(await second.list_workers()) == []
+    assert list(await second.list_workers()) == [worker.worker]
+    await first.stop(worker.worker)
+    await asyncio.gather(first.close(), second.close())
+
+
+def _folders(state: Path) -> Folders:
+    made = Folders(state / "workers")
+    made.prepare()
+    return made
 
 
 @pytest.fixture

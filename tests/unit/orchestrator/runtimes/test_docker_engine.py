@@ -49,7 +49,7 @@ class Engine:
         if path == "/containers/create":
             return self._create(parse_qs(url.query)["name"][0], json.loads(body))
         if path == "/containers/json":
-            return 200, [{"Names": [f"/{name}"]} for name in self.containers]
+            return 200, [{"Names": [f"/{name}"], "Mounts": []} for name in self.containers]
         name = path.split("/")[2]
         if method == "DELETE" and name in self.containers:
             del self.containers[name]
