@@ -130,7 +130,7 @@ class BubblewrapRuntime:
             words = command(spec, places, has_memory_group=group is not None and group.memory is not None)
             process = subprocess.Popen(
                 _dropped(words, ground.setpriv, uid, group), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, pass_fds=(seccomp,) if seccomp is not None else (), cwd="/",
+                stderr=subprocess.PIPE, pass_fds=(seccomp,), cwd="/",
                 start_new_session=True, env=_LAUNCH_ENVIRONMENT,
             )  # fmt: skip
             undo.pop_all()
@@ -192,10 +192,8 @@ def _dropped(words: list[str], setpriv: str | None, uid: int, group: Group | Non
     return ["/bin/sh", "-c", _JOIN_AND_DROP, "sh", " ".join(group.joining_files()), *words]
 
 
-def _fresh(seccomp: int | None, files: contextlib.ExitStack) -> int | None:
+def _fresh(seccomp: int, files: contextlib.ExitStack) -> int:
     """The filter's file opened anew: bwrap reads it to its end."""
-    if seccomp is None:
-        return None
     handle = os.open(f"/proc/self/fd/{seccomp}", os.O_RDONLY)
     files.callback(os.close, handle)
     return handle

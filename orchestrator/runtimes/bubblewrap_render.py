@@ -39,7 +39,7 @@ class Places:
     code: Path
     folder: Path
     """Of this worker; the only one that it may write to, until it is locked."""
-    seccomp_fd: int | None
+    seccomp_fd: int
     libraries: Path | None = None
     """Where a copied Python finds its own libraries."""
     options: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ def command(spec: SandboxSpec, places: Places, *, has_memory_group: bool) -> lis
         *_namespaces(places),
         *_file_system(spec, places),
         *_environment(places),
-        *(("--seccomp", str(places.seccomp_fd)) if places.seccomp_fd is not None else ()),
+        *("--seccomp", str(places.seccomp_fd)),
         "--",
         *_program(spec, places, has_memory_group=has_memory_group),
     ]

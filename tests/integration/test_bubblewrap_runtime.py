@@ -207,6 +207,28 @@ async def test_no_bwrap_is_told(runtime: BubblewrapRuntime, monkeypatch: pytest.
         await runtime.start(spec())
 
 
+async def test_a_machine_without_a_filter_is_told(runtime: BubblewrapRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker runs with a lock less, and nobody the wiser."""
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(UnusableError, match=r"no system call filter for riscv64.*--runtime docker"):
+        await runtime.check()
+
+
+async def test_root_tries_what_its_workers_will_do(
+    state: Path, runtime: BubblewrapRuntime, monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]
+) -> None:
+    """As a user without rights: where those may make no namespaces, root still could."""
+    require(os.geteuid() == 0, "a server that is not root has no other user to try")
+    program = state / "bwrap"
+    program.write_text(
+        "#!/bin/sh\n[ $(id -u) = 0 ] || { echo 'No permissions to create new namespace' >&2; exit 1; }\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{state}:/usr/bin:/bin")
+    with pytest.raises(UnusableError, match="No permissions to create new namespace"):
+        await runtime.check()
+
+
 async def test_the_workers_code_is_placed_once(runtime: BubblewrapRuntime) -> None:
     """Compiled, readable by all, and taken again by the next server."""
     await runtime.check()

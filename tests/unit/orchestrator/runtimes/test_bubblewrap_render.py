@@ -127,11 +127,6 @@ def test_an_older_bwrap_is_not_asked_for_what_it_lacks() -> None:
     assert "--disable-userns" not in found
 
 
-def test_without_a_filter_none_is_named() -> None:
-    """A processor without a table."""
-    assert "--seccomp" not in options(seccomp_fd=None)
-
-
 def test_the_worker_runs_apart_from_the_hosts_settings() -> None:
     """`-I`: neither PYTHON variables nor the user's packages; arguments as the worker's usage says."""
     found = program()
