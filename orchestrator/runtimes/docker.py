@@ -21,6 +21,7 @@ from orchestrator.core.sandbox import SOCKET_FOLDER, SandboxSpec
 from orchestrator.core.session import WorkerAddress
 from orchestrator.ports import WorkerFate
 from orchestrator.runtimes import docker_words as words
+from orchestrator.runtimes.asking import has_swap
 from orchestrator.runtimes.dialling import dial_unix
 from orchestrator.runtimes.docker_render import INSTALLATION_LABEL, container
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
@@ -91,7 +92,7 @@ class DockerRuntime:
             raise UnusableError(words.no_engine(error)) from None
 
     def _check(self, images: Sequence[str]) -> None:
-        complaint = words.engine_complaint(self._api().info(), self._engine_runtime)
+        complaint = words.engine_complaint(self._api().info(), self._engine_runtime, has_swap=has_swap())
         for image in images:
             try:
                 complaint = complaint or words.image_complaint(image, self._api().inspect_image(image))

