@@ -1,10 +1,11 @@
-"""What is wrong with a Docker engine or an image, for workers, in words that say what helps. Pure."""
+"""What a Docker engine says of itself, its images and containers; what is wrong, in words that say what helps. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.ports import WorkerFate
 from replwire.errors import WireError
 
 RETRY_AFTER_MS: Final = 2000
@@ -44,6 +45,20 @@ def image_complaint(image: str, inspected: Mapping[str, Any]) -> str | None:
     """About an image that is there: a volume of its own is disk without a limit that a tenant can write to."""
     volumes = (inspected.get("Config") or {}).get("Volumes")
     return f"the image {image} has volumes ({', '.join(volumes)}): build it without VOLUME" if volumes else None
+
+
+def fate_of(inspected: Mapping[str, Any]) -> WorkerFate:
+    """Whether a container lives, and how it ended.
+
+    `OOMKilled` alone tells of memory: it is set, too, when the kernel killed only the interpreter, whose agent then
+    ends with 1, and when it killed a child of the tenant's in a worker that died of something else later.
+    """
+    state = inspected["State"]
+    if state["Running"]:
+        return WorkerFate(alive=True)
+    if state["Status"] == "created":
+        return WorkerFate(alive=False)
+    return WorkerFate(alive=False, exit_code=state["ExitCode"], memory_killed=bool(state["OOMKilled"]))
 
 
 def no_image(image: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.ports import WorkerFate
+from orchestrator.runtimes import chasing
 from orchestrator.runtimes import docker as docker_module
 from orchestrator.runtimes.docker import DockerRuntime, UnusableError
 from orchestrator.runtimes.folders import Folders
@@ -252,7 +253,7 @@ async def test_an_engine_that_answers_too_late_leaves_no_ghost(
     engine: Engine, runtime: DockerRuntime, folders: Folders, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """What it makes after we gave up, and after the first try to remove it, is removed by its name."""
-    monkeypatch.setattr(docker_module, "CHASE_AFTER_S", (HANGS_S * 2, 0.1))
+    monkeypatch.setattr(chasing, "AFTER_S", (HANGS_S * 2, 0.1))
     monkeypatch.setattr(docker_module, "ENGINE_TIMEOUT_S", HANGS_S / 2)
     engine.before = lambda method, path: time.sleep(HANGS_S) if path.endswith(call) else None
     assert "no Docker engine answers" in await no_start(runtime)
@@ -323,6 +324,27 @@ async def test_stop_without_an_engine_is_no_error(runtime: DockerRuntime, folder
     folders.make("wrk_a")
     await runtime.stop("wrk_a")
     assert folders.workers() == []
+
+
+async def test_a_worker_that_could_not_be_removed_is_removed_later(
+    engine: Engine, runtime: DockerRuntime, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would, until the next server starts."""
+    monkeypatch.setattr(chasing, "AFTER_S", (0.02, 0.02, 0.02))
+    engine.containers["wrk_a"] = {}
+    answer, refusals = engine.answer, iter(range(2))
+
+    def refuse_twice(method: str, address: str, body: bytes) -> tuple[int, Any]:
+        if method == "DELETE" and next(refusals, None) is not None:
+            return 500, {"message": "device or resource busy"}
+        return answer(method, address, body)
+
+    monkeypatch.setattr(engine, "answer", refuse_twice)
+    await runtime.stop("wrk_a")
+    assert "wrk_a" in engine.containers
+    async with asyncio.timeout(5):
+        while engine.containers:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_removal_that_is_under_way_is_success(engine: Engine, runtime: DockerRuntime) -> None:
