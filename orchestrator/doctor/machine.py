@@ -67,14 +67,13 @@ def _writable_v1() -> Iterator[str]:
 
 
 def _writable_v2() -> Iterator[str]:
-    own = _own_group("")
-    if own is None or not os.access(CGROUPS / own, os.W_OK):
-        return
-    yield from (name for name in _read(CGROUPS / own / "cgroup.controllers").split() if name in WANTED)
+    """At the root, where the groups of workers are made: one of our own could have no limited ones below it."""
+    if os.access(CGROUPS, os.W_OK):
+        yield from (name for name in _read(CGROUPS / "cgroup.controllers").split() if name in WANTED)
 
 
 def _own_group(controller: str) -> str | None:
-    """This process' group below the mount of a controller; "" is cgroup v2."""
+    """This process' group below the mount of a controller of v1."""
     for line in _read(Path("/proc/self/cgroup")).splitlines():
         _, names, path = line.split(":", 2)
         if controller in names.split(","):

