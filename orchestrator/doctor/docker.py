@@ -16,7 +16,6 @@ from orchestrator.runtimes.asking import has_swap
 
 NAME: Final = "runtime docker"
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
-API_MIN: Final = (1, 41)
 ANSWER_TIMEOUT_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -39,7 +38,7 @@ def docker(*images: str, host: str | None = None, engine_runtime: str | None = N
         return Finding(NAME, False, *_apart(complaint))
     path = host.partition("://")[2]
     try:
-        version, info = _ask(path, "/version"), _ask(path, "/info")
+        version, info = _ask(path, "/version") or {}, _ask(path, "/info") or {}
         found = {image: _ask(path, f"/images/{quote(image, safe='')}/json") for image in images}
     except (OSError, ValueError, http.client.HTTPException) as error:
         return Finding(NAME, False, f"no engine answers at {path}: {error}", _engine_fix(path))
@@ -48,8 +47,8 @@ def docker(*images: str, host: str | None = None, engine_runtime: str | None = N
         "storage": info.get("Driver"), "runtimes": sorted(info.get("Runtimes", {})),
         "images": {image: inspected is not None for image, inspected in found.items()},
     }  # fmt: skip
-    complaint = words.engine_complaint(info, engine_runtime, has_swap=has_swap()) or _image_complaint(found)
-    return _judged(facts, complaint)
+    complaint = words.api_complaint(facts["api"]) or words.engine_complaint(info, engine_runtime, has_swap=has_swap())
+    return _judged(facts, complaint or _image_complaint(found))
 
 
 def _image_complaint(found: dict[str, Any]) -> str | None:
@@ -60,9 +59,6 @@ def _image_complaint(found: dict[str, Any]) -> str | None:
 def _judged(facts: dict[str, Any], complaint: str | None) -> Finding:
     seen = f"engine {facts['engine']}, API {facts['api']}, cgroup v{facts['cgroup']}"
     seen += f", runtimes {', '.join(facts['runtimes'])}"
-    if _number(facts["api"]) < API_MIN:
-        fix = f"API {'.'.join(map(str, API_MIN))} is the least: take Docker 20.10 or newer"
-        return Finding(NAME, False, seen, fix, facts)
     if complaint is not None:
         what, fix = _apart(complaint)
         return Finding(NAME, False, f"{seen}; {what}", fix, facts)
@@ -95,7 +91,3 @@ def _engine_fix(path: str) -> str:
     if Path(path).exists() and not os.access(path, os.W_OK):
         return "this user may not use it: `sudo usermod -aG docker $USER`, then log in again"
     return "install and start Docker (`apt install docker.io`, `systemctl start docker`), or use --embedded"
-
-
-def _number(text: object) -> tuple[int, ...]:
-    return tuple(int(part) for part in str(text).split(".") if part.isdigit())

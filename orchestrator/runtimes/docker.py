@@ -90,7 +90,9 @@ class DockerRuntime:
             raise UnusableError(words.no_engine(error)) from None
 
     def _check(self, images: Sequence[str]) -> None:
-        complaint = words.engine_complaint(self._api().info(), self._engine_runtime, has_swap=has_swap())
+        complaint = words.api_complaint(self._api().api_version) or words.engine_complaint(
+            self._api().info(), self._engine_runtime, has_swap=has_swap()
+        )
         for image in images:
             try:
                 complaint = complaint or words.image_complaint(image, self._api().inspect_image(image))

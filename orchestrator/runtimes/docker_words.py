@@ -11,6 +11,9 @@ from replwire.errors import WireError
 RETRY_AFTER_MS: Final = 2000
 WORDS_CHARS_MAX: Final = 300
 
+API_MIN: Final = (1, 41)
+"""Before it, control group namespaces and limits of every kind are not all known: a lock would be left out."""
+
 LIMITS: Final = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processor time"}
 """Limits that an engine leaves out, with no more than a warning, where its kernel lacks them."""
 
@@ -23,6 +26,13 @@ def host_complaint(host: str) -> str | None:
     if not host or host.startswith(("unix://", "http+unix://")):
         return None
     return f"the Docker engine is at {host}: workers are dialled by Unix socket, use an engine of this machine"
+
+
+def api_complaint(version: object) -> str | None:
+    """About the version of the engine's API, as the engine writes it."""
+    if tuple(int(part) for part in str(version).split(".") if part.isdigit()) >= API_MIN:
+        return None
+    return f"the Docker engine speaks API {version}: {'.'.join(map(str, API_MIN))} is the least, of Docker 20.10"
 
 
 def engine_complaint(info: Mapping[str, Any], engine_runtime: str | None, *, has_swap: bool) -> str | None:

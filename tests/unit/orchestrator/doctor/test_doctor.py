@@ -92,6 +92,14 @@ def test_an_old_engine_is_told(engine: dict[str, object]) -> None:
     assert "1.41" in found.fix
 
 
+def test_something_else_that_listens_is_told(engine: dict[str, object]) -> None:
+    """It answers, and knows none of the questions."""
+    engine.clear()
+    found = docker.docker("worker")
+    assert not found.usable
+    assert "speaks API None" in found.words
+
+
 def test_no_engine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the place that was looked at, and the way without Docker."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent.sock")

@@ -31,6 +31,7 @@ class Engine:
     """Containers by name; what it says of itself, and what it does before a call."""
 
     def __init__(self) -> None:
+        self.api = "1.41"
         self.info: dict[str, Any] = dict(INFO)
         self.images: dict[str, dict[str, Any]] = {"some:image": {"Config": {}}}
         self.containers: dict[str, dict[str, Any]] = {}
@@ -40,11 +41,11 @@ class Engine:
     def answer(self, method: str, address: str, body: bytes) -> tuple[int, Any]:
         """Status and JSON."""
         url = urlsplit(address)
-        path = url.path.partition("/v1.41")[2] or url.path
+        path = url.path.partition(f"/v{self.api}")[2] or url.path
         self.calls.append(f"{method} {path}")
         self.before(method, path)
         if path in ("/version", "/info"):
-            return 200, {"ApiVersion": "1.41"} if path == "/version" else self.info
+            return 200, {"ApiVersion": self.api} if path == "/version" else self.info
         if path.startswith("/images/"):
             return self._one(self.images, path.split("/")[2].replace("%3A", ":"), "image")
         if path == "/containers/create":
@@ -165,6 +166,16 @@ async def test_an_engine_that_is_away_is_told(runtime: DockerRuntime) -> None:
 async def test_a_missing_image_is_told_with_how_to_build_it(engine: Engine, runtime: DockerRuntime) -> None:
     """By its name."""
     assert "docker build -t other:image worker-image" in await unusable(runtime, "some:image", "other:image")
+
+
+@pytest.mark.parametrize(("api", "fine"), [("1.40", False), ("1.41", True), ("1.52", True)])
+async def test_an_engine_that_is_too_old_is_told(engine: Engine, runtime: DockerRuntime, api: str, fine: bool) -> None:
+    """It would leave out what it does not know, and start workers all the same."""
+    engine.api = api
+    if fine:
+        await runtime.check()
+    else:
+        assert "API 1.40: 1.41 is the least" in await unusable(runtime)
 
 
 async def test_a_missing_runtime_of_the_engine_is_told(engine: Engine, runtime: DockerRuntime) -> None:
