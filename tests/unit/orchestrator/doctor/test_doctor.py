@@ -166,6 +166,17 @@ def test_a_bwrap_that_makes_no_sandbox_is_told(tmp_path: Path, monkeypatch: pyte
     assert "user namespaces" in found.fix
 
 
+def test_a_bwrap_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes sandboxes, and none of their folders has a size."""
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\n[ $1 = --version ] && echo bubblewrap 0.4.1\nexit 0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = bubblewrap.bubblewrap()
+    assert not found.usable
+    assert "0.4.1 can't make a sandbox: it is too old, 0.5 is the least" in found.words
+
+
 def test_no_setpriv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root needs it; it is not the namespaces that are missing."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
