@@ -28,6 +28,7 @@ from orchestrator.runtimes.bubblewrap_render import Places, command
 from orchestrator.runtimes.cgroups import Cgroups, Group, weakest_limits
 from orchestrator.runtimes.dialling import dial_unix
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
+from orchestrator.runtimes.greeting import greet
 from replwire.errors import WireError
 
 START_TIMEOUT_S: Final = 20.0
@@ -102,21 +103,22 @@ class BubblewrapRuntime:
         return WorkerAddress(self.name, spec.worker, str(self._folders.socket(spec.worker)), uid)
 
     async def _run(self, spec: SandboxSpec, ground: Ground, folder: Path, uid: int) -> None:
-        try:
-            sandbox = self._launch(spec, ground, folder, uid)
-        except OSError as error:
-            raise _no_start(str(error)) from None
-        self._sandboxes[spec.worker] = sandbox
-        try:
-            there = await _is_ready(self._folders.socket(spec.worker), uid, sandbox.process)
-        except OSError as error:
-            raise _no_start(str(error)) from None
+        ours, theirs = socket.socketpair()
+        with ours:
+            try:
+                with theirs:
+                    sandbox = self._launch(spec, ground, folder, uid, theirs.fileno())
+                self._sandboxes[spec.worker] = sandbox
+                there = await greet(ours, within_s=START_TIMEOUT_S)
+                there = there and await _is_ready(self._folders.socket(spec.worker), uid, sandbox.process)
+            except OSError as error:
+                raise _no_start(str(error)) from None
         complaint = _complaint(sandbox.process)
         if not there:
             raise _no_start(complaint or "the worker made no socket")
         self._folders.lock(spec.worker)
 
-    def _launch(self, spec: SandboxSpec, ground: Ground, folder: Path, uid: int) -> _Sandbox:
+    def _launch(self, spec: SandboxSpec, ground: Ground, folder: Path, uid: int, greeting: int) -> _Sandbox:
         # From the event loop's thread: a sandbox dies with the thread that started it (prctl(2), PR_SET_PDEATHSIG).
         group = self._cgroups.make(spec.worker, spec)
         with contextlib.ExitStack() as files, contextlib.ExitStack() as undo:
@@ -125,12 +127,13 @@ class BubblewrapRuntime:
             seccomp = _fresh(ground.seccomp, files)
             places = Places(
                 bwrap=ground.bwrap, python=ground.python.program, prefix=ground.python.prefix, code=ground.code,
-                folder=folder, seccomp_fd=seccomp, libraries=ground.python.libraries, options=ground.options,
+                folder=folder, seccomp_fd=seccomp, greeting_fd=greeting, libraries=ground.python.libraries,
+                options=ground.options,
             )  # fmt: skip
             words = command(spec, places, has_memory_group=group is not None and group.memory is not None)
             process = subprocess.Popen(
                 _dropped(words, ground.setpriv, uid, group), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, pass_fds=(seccomp,), cwd="/",
+                stderr=subprocess.PIPE, pass_fds=(seccomp, greeting), cwd="/",
                 start_new_session=True, env=_LAUNCH_ENVIRONMENT,
             )  # fmt: skip
             undo.pop_all()

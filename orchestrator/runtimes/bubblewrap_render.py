@@ -8,6 +8,7 @@ from typing import Final
 
 from orchestrator.core.sandbox import MIB, OOM_SCORE, SOCKET_FOLDER, WORK_FOLDER, SandboxSpec
 from orchestrator.runtimes.folders import SOCKET_NAME
+from orchestrator.runtimes.greeting import greeting_code
 from orchestrator.runtimes.python_choice import SYSTEM_ROOTS
 
 CODE_FOLDER: Final = "/opt/bascule"
@@ -17,6 +18,7 @@ INNER_UID: Final = 65534
 ENVIRONMENT: Final = {"HOME": WORK_FOLDER, "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb"}
 
 _START: Final = (
+    "{greeting}"
     "import resource as r, sys\n"
     "for name, bound in {limits}: r.setrlimit(name, (bound, bound))\n"
     "with open('/proc/self/oom_score_adj', 'r+') as file:\n"
@@ -40,6 +42,7 @@ class Places:
     folder: Path
     """Of this worker; the only one that it may write to, until it is locked."""
     seccomp_fd: int
+    greeting_fd: int
     libraries: Path | None = None
     """Where a copied Python finds its own libraries."""
     options: frozenset[str] = frozenset()
@@ -89,7 +92,8 @@ def _environment(places: Places) -> list[str]:
 
 
 def _program(spec: SandboxSpec, places: Places, *, has_memory_group: bool) -> list[str]:
-    start = _START.format(limits=_limits(spec, has_memory_group=has_memory_group))
+    limits = _limits(spec, has_memory_group=has_memory_group)
+    start = _START.format(greeting=greeting_code(places.greeting_fd), limits=limits)
     arguments = ["--socket", f"{SOCKET_FOLDER}/{SOCKET_NAME}", "--work-folder", WORK_FOLDER]
     return [str(places.python), "-I", "-c", start, *arguments]
 

@@ -106,6 +106,33 @@ def test_sandboxes_die_with_their_server(state: Path, number: signal.Signals) ->
     assert is_gone(worker)
 
 
+LAUNCHER = """
+import asyncio, os, signal, sys
+from orchestrator.runtimes import bubblewrap
+from orchestrator.runtimes.bubblewrap import BubblewrapRuntime
+
+class Killed(BubblewrapRuntime):
+    def _launch(self, *arguments):
+        super()._launch(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+bubblewrap.BubblewrapRuntime = Killed
+"""
+"""Before `SERVER`: it dies as soon as there is a process of the sandbox's, long before that is a sandbox."""
+
+
+def test_a_sandbox_whose_server_dies_while_it_is_made_dies_too(state: Path) -> None:
+    """The kernel ends it with its parent only from the moment on that it asked for that."""
+    worker = spec().worker
+    server = serving(LAUNCHER + SERVER, sys.executable, str(state), worker)
+    try:
+        assert server.stdout.readline() == ""
+        assert server.wait(PATIENCE_S) == -signal.SIGKILL
+    finally:
+        end(server)
+    assert is_gone(worker)
+
+
 async def test_what_a_dead_server_left_can_be_removed(state: Path, runtime: BubblewrapRuntime) -> None:
     """Its folders, and its control groups when the next one looks what it has."""
     worker = spec().worker

@@ -15,7 +15,7 @@ SPEC = SandboxSpec(
 )  # fmt: skip
 PLACES = Places(
     bwrap="/usr/bin/bwrap", python=Path("/usr/bin/python3"), prefix=None, code=Path("/state/code/abc"),
-    folder=Path("/state/workers/wrk_a"), seccomp_fd=7, options=frozenset({"--disable-userns"}),
+    folder=Path("/state/workers/wrk_a"), seccomp_fd=7, greeting_fd=8, options=frozenset({"--disable-userns"}),
 )  # fmt: skip
 
 LOCKS = (
@@ -140,6 +140,13 @@ def test_limits_are_set_before_the_worker_is_imported() -> None:
     for limit in ("NOFILE, 200", "CORE, 0", f"FSIZE, {7 * MIB}", "NPROC, 50", "MSGQUEUE, 0"):
         assert start.count(f"RLIMIT_{limit})") == 1
     assert start.index("setrlimit") < start.index("replworker")
+
+
+def test_nothing_runs_before_the_server_has_answered() -> None:
+    """Not even the imports; the descriptor is closed before there is a tenant."""
+    start = program()[3]
+    assert start.startswith("import os\nos.write(8, ")
+    assert start.index("os.read(8, 1) or os._exit(1)") < start.index("os.close(8)") < start.index("setrlimit")
 
 
 def test_memory_is_bounded_by_process_where_no_group_bounds_it() -> None:
