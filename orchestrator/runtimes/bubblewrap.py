@@ -54,6 +54,8 @@ _LAUNCH_ENVIRONMENT: Final[dict[str, str]] = {}
 class _Sandbox:
     process: subprocess.Popen[bytes]
     group: Group | None
+    greeting: socket.socket
+    """Our end, until it is up."""
 
 
 class BubblewrapRuntime:
@@ -103,27 +105,26 @@ class BubblewrapRuntime:
         return WorkerAddress(self.name, spec.worker, str(self._folders.socket(spec.worker)), uid)
 
     async def _run(self, spec: SandboxSpec, ground: Ground, folder: Path, uid: int) -> None:
-        ours, theirs = socket.socketpair()
-        with ours:
-            try:
-                with theirs:
-                    sandbox = self._launch(spec, ground, folder, uid, theirs.fileno())
-                self._sandboxes[spec.worker] = sandbox
-                there = await greet(ours, within_s=START_TIMEOUT_S)
-                there = there and await _is_ready(self._folders.socket(spec.worker), uid, sandbox.process)
-            except OSError as error:
-                raise _no_start(str(error)) from None
+        try:
+            sandbox = self._launch(spec, ground, folder, uid)
+        except OSError as error:
+            raise _no_start(str(error)) from None
+        self._sandboxes[spec.worker] = sandbox
+        there = await _is_up(sandbox, self._folders.socket(spec.worker))
         complaint = _complaint(sandbox.process)
         if not there:
             raise _no_start(complaint or "the worker made no socket")
         self._folders.lock(spec.worker)
 
-    def _launch(self, spec: SandboxSpec, ground: Ground, folder: Path, uid: int, greeting: int) -> _Sandbox:
+    def _launch(self, spec: SandboxSpec, ground: Ground, folder: Path, uid: int) -> _Sandbox:
         # From the event loop's thread: a sandbox dies with the thread that started it (prctl(2), PR_SET_PDEATHSIG).
         group = self._cgroups.make(spec.worker, spec)
         with contextlib.ExitStack() as files, contextlib.ExitStack() as undo:
             if group is not None:
                 undo.callback(group.remove)
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            greeting = files.enter_context(theirs).fileno()
             seccomp = _fresh(ground.seccomp, files)
             places = Places(
                 bwrap=ground.bwrap, python=ground.python.program, prefix=ground.python.prefix, code=ground.code,
@@ -137,7 +138,7 @@ class BubblewrapRuntime:
                 start_new_session=True, env=_LAUNCH_ENVIRONMENT,
             )  # fmt: skip
             undo.pop_all()
-        return _Sandbox(process, group)
+        return _Sandbox(process, group, ours)
 
     async def dial(self, address: WorkerAddress) -> socket.socket:
         """See `ports.Runtime`."""
@@ -171,19 +172,12 @@ class BubblewrapRuntime:
         await asyncio.gather(*(self.stop(worker) for worker in tuple(self._sandboxes)))
 
 
-async def _is_ready(path: Path, uid: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether the worker's socket takes connections in time: it has a name a moment before it listens."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    if not await wait_for_socket(path, within_s=START_TIMEOUT_S, is_alive=lambda: process.poll() is None):
-        return False
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            dial_unix(path, uid).close()
-        except ConnectionRefusedError:
-            await asyncio.sleep(_POLL_S)
-        else:
-            return True
-    return False
+async def _is_up(sandbox: _Sandbox, path: Path) -> bool:
+    """Whether the worker makes its socket in time; the name appears when connections are taken."""
+    with sandbox.greeting:
+        if not await greet(sandbox.greeting, within_s=START_TIMEOUT_S):
+            return False
+    return await wait_for_socket(path, within_s=START_TIMEOUT_S, is_alive=lambda: sandbox.process.poll() is None)
 
 
 def _dropped(words: list[str], setpriv: str | None, uid: int, group: Group | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -200,6 +201,28 @@ len(found) > 0, any('a-key-of-the-servers' in text or 'BASCULE' in text for text
 """
     with await claimed(runtime) as link:
         assert link.eval(code).told["output"] == "(True, False)"
+
+
+async def test_starts_that_run_out_of_descriptors_fail_and_leave_none(runtime: BubblewrapRuntime) -> None:
+    """Wherever it happens: told by a code, and the next start, with one descriptor more, gets further."""
+    await runtime.stop((await runtime.start(spec())).worker)
+    before, (soft, hard) = len(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE)
+    refused = 0
+    for allowed in range(before - 1, before + 20):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        try:
+            address = await runtime.start(spec())
+        except WireError as error:
+            assert error.code == "capacity"
+            refused += 1
+        else:
+            await runtime.stop(address.worker)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(os.listdir("/proc/self/fd")) == before
+    assert 3 <= refused < 20
+    assert list(await runtime.list_workers()) == []
+    assert list(runtime._cgroups.leftovers()) == []
 
 
 async def test_a_worker_that_cannot_start_says_why(runtime: BubblewrapRuntime) -> None:
