@@ -81,6 +81,7 @@ class BubblewrapRuntime:
             if self._ground is None:
                 for group in self._cgroups.leftovers():
                     group.remove()
+                self._cgroups.remove_abandoned()
                 self._ground = find_ground(self._folders.root.parent, self._given_python)
             return self._ground
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,18 @@ def test_only_groups_of_this_scope_are_leftovers(v1: Cgroups, tmp_path: Path) ->
     v1.make("wrk_a", SPEC)
     (tmp_path / "pids" / "bascule" / "other-wrk_b").mkdir()
     assert [group.name for group in v1.leftovers()] == ["scope-wrk_a"]
+
+
+def test_abandoned_groups_of_anybody_are_removed(v1: Cgroups, tmp_path: Path) -> None:
+    """Those that are old and empty; a plain folder with a file stands for one with a process."""
+    parent = tmp_path / "pids" / "bascule"
+    for name in ("old-wrk_a", "busy-wrk_b", "new-wrk_c"):
+        (parent / name).mkdir()
+    (parent / "busy-wrk_b" / "file").touch()
+    for name in ("old-wrk_a", "busy-wrk_b"):
+        os.utime(parent / name, (0, 0))
+    v1.remove_abandoned()
+    assert sorted(path.name for path in parent.iterdir()) == ["busy-wrk_b", "new-wrk_c"]
 
 
 def test_removing_ends_what_is_left_inside(v1: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
