@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import hashlib
 import os
@@ -17,10 +16,9 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -32,6 +30,7 @@ from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
 from orchestrator.ports import Authenticator, Runtime, Store
 from orchestrator.runtimes.folders import FolderError, Folders
+from orchestrator.runtimes.state_lock import StateError, only_server
 from orchestrator.settings import Settings, SettingsError, check_for_serving
 from orchestrator.stores.embedded import EmbeddedError, EmbeddedRedis, start_embedded
 from orchestrator.stores.limits import StoreLimits
@@ -39,7 +38,6 @@ from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.http_server import HttpServer
 from orchestrator.transports.listening import ListenError
 
-LOCK: Final = "server.lock"
 WORKERS: Final = "workers"
 INSTALLATION_CHARS: Final = 16
 SERVER_NAME_BYTES: Final = 4
@@ -96,8 +94,10 @@ def _raise_open_files() -> None:
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     ended = _signals()
     async with contextlib.AsyncExitStack() as parts:
-        if settings.runtime != "docker":
-            parts.enter_context(_only_server(settings.state_folder))
+        try:
+            parts.enter_context(only_server(settings.state_folder))
+        except StateError as error:
+            raise StartError(str(error)) from None
         door = await _build(settings, parts)
         announce(f"ready {door.url}")
         _log.info("server started", url=door.url, metrics_port=door.metrics_port)
@@ -172,29 +172,6 @@ def _signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     return ended
-
-
-@contextlib.contextmanager
-def _only_server(state_folder: Path) -> Iterator[None]:
-    """One server for one state folder: two would end each other's workers."""
-    try:
-        state_folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-        handle = os.open(state_folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StartError(f"{state_folder} can't be used: {error.strerror}; choose another with --state-dir") from None
-    try:
-        _lock(handle, state_folder)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, state_folder: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        words = f"another server uses {state_folder}: end it, or choose another folder with --state-dir"
-        raise StartError(words) from None
 
 
 def build_authenticator(settings: Settings) -> Authenticator:

@@ -139,12 +139,22 @@ def demo(prompt: bool | None) -> None:
 
 @main.command()
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to say it.")
-@click.option("--redis-url", default=None, envvar="BASCULE_REDIS__URL", help="Look at this Redis too.")
-def doctor(output: str, redis_url: str | None) -> None:
-    """Tell what this machine has and lacks. Exit code 0 when a runtime and a store can be used, else 1."""
+@click.option("--redis-url", default=None, help="Look at this Redis too.")
+@click.option("--config", type=click.Path(path_type=Path), envvar="BASCULE_CONFIG", help="TOML file with settings.")
+@click.option("--set", "more", multiple=True, metavar="NAME=VALUE", help="Any other setting, as docker.runtime=runsc.")
+def doctor(output: str, redis_url: str | None, config: Path | None, more: tuple[str, ...]) -> None:
+    """Tell what this machine has and lacks for a server with these settings.
+
+    Exit code 0 when a runtime and a store can be used, else 1.
+    """
+    from orchestrator import settings
     from orchestrator.doctor import examine
 
-    report = examine(redis_url)
+    try:
+        loaded = settings.load(_nested({"redis__url": redis_url}, more), config)
+    except settings.SettingsError as error:
+        raise _WrongSettings(str(error)) from None
+    report = examine(loaded)
     _say(report.as_json() if output == "json" else report.as_text())
     sys.exit(0 if report.usable else 1)
 

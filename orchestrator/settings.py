@@ -160,6 +160,10 @@ class Settings(BaseSettings):
         """Where what outlives the process is kept."""
         return (self.state_dir or default_state_folder()).absolute()
 
+    def worker_images(self) -> tuple[str, ...]:
+        """The sandbox's, then those that `open` may name besides."""
+        return (self.sandbox.model_dump()["image"], *self.engine.model_dump()["images"])
+
     def all_limits(self) -> dict[str, int]:
         """The limits of the wire in force."""
         return default_limits() | self.limits

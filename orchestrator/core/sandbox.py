@@ -13,6 +13,9 @@ SOCKET_FOLDER: Final = "/run/bascule"
 WORK_FOLDER: Final = "/work"
 """The tenant's working folder, as the sandbox sees it; a tmpfs of its own."""
 
+OOM_SCORE: Final = 500
+"""What is added to a worker's badness (0 to 1000): where the machine's memory runs out, it dies before the server."""
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from orchestrator.doctor.findings import Finding, said_by
-from orchestrator.runtimes.bubblewrap_ground import PROBE, find_bwrap
+from orchestrator.runtimes.bubblewrap_ground import NO_SETPRIV, complaint_of, find_bwrap
 from orchestrator.runtimes.cgroups import weakest_limits
 from orchestrator.runtimes.python_choice import NoPythonError, choose_python
+from orchestrator.runtimes.seccomp_filter import MACHINES
 
 NAME: Final = "runtime bubblewrap"
 
@@ -22,13 +25,18 @@ def bubblewrap(python: Path | None = None) -> Finding:
     """Version, a trial sandbox, the Python of workers with the reason for it, and what holds their limits."""
     if not sys.platform.startswith("linux"):
         return Finding(NAME, False, "bubblewrap is for Linux", "use --runtime docker")
+    if platform.machine() not in MACHINES:
+        return Finding(NAME, False, f"no system call filter for {platform.machine()}", "use --runtime docker")
     program = find_bwrap()
     if program is None:
         return Finding(NAME, False, "no bwrap found", _GET_IT)
     version = said_by(program, "--version")[1].removeprefix("bubblewrap ")
-    status, complaint = said_by(program, *PROBE)
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        what, _, fix = NO_SETPRIV.partition(": ")
+        return Finding(NAME, False, what, fix)
+    complaint = complaint_of(program)
     facts: dict[str, object] = {"program": program, "version": version}
-    if status != 0:
+    if complaint is not None:
         fix = "see `user namespaces` above; inside a container, the container must allow them"
         return Finding(NAME, False, f"{program} {version} can't make a sandbox: {complaint}", fix, facts)
     return _with_python(python, f"{program} {version}", facts)

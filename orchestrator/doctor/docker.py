@@ -11,10 +11,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from orchestrator.doctor.findings import Finding
+from orchestrator.runtimes import docker_words as words
+from orchestrator.runtimes.asking import has_swap
 
 NAME: Final = "runtime docker"
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
-API_MIN: Final = (1, 41)
 ANSWER_TIMEOUT_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -30,36 +31,44 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def docker(image: str) -> Finding:
-    """Engine, API version, cgroup version, runtimes, and whether the worker image is there."""
-    host = os.environ.get("DOCKER_HOST", DEFAULT_HOST)
-    if not host.startswith("unix://"):
-        return Finding(
-            NAME, False, f"DOCKER_HOST is {host}", "workers are dialled by Unix socket: use an engine of this machine"
-        )
-    path = host.removeprefix("unix://")
+def docker(*images: str, host: str | None = None, engine_runtime: str | None = None) -> Finding:
+    """Engine, API version, cgroup version, runtimes, and whether it can run workers of these images."""
+    host = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+    if (complaint := words.host_complaint(host)) is not None:
+        return Finding(NAME, False, *_apart(complaint))
+    path = host.partition("://")[2]
     try:
-        version, info = _ask(path, "/version"), _ask(path, "/info")
-        has_image = _ask(path, f"/images/{quote(image, safe='')}/json") is not None
+        version, info = _ask(path, "/version") or {}, _ask(path, "/info") or {}
+        found = {image: _ask(path, f"/images/{quote(image, safe='')}/json") for image in images}
     except (OSError, ValueError, http.client.HTTPException) as error:
         return Finding(NAME, False, f"no engine answers at {path}: {error}", _engine_fix(path))
     facts = {
         "engine": version.get("Version"), "api": version.get("ApiVersion"), "cgroup": info.get("CgroupVersion"),
-        "storage": info.get("Driver"), "runtimes": sorted(info.get("Runtimes", {})), "image": has_image,
+        "storage": info.get("Driver"), "runtimes": sorted(info.get("Runtimes", {})),
+        "images": {image: inspected is not None for image, inspected in found.items()},
     }  # fmt: skip
-    return _judged(image, facts)
+    complaint = words.api_complaint(facts["api"]) or words.engine_complaint(info, engine_runtime, has_swap=has_swap())
+    return _judged(facts, complaint or _image_complaint(found))
 
 
-def _judged(image: str, facts: dict[str, Any]) -> Finding:
-    runtimes = ", ".join(facts["runtimes"])
-    words = f"engine {facts['engine']}, API {facts['api']}, cgroup v{facts['cgroup']}, runtimes {runtimes}"
-    if _number(facts["api"]) < API_MIN:
-        return Finding(
-            NAME, False, words, f"API {'.'.join(map(str, API_MIN))} is the least: take Docker 20.10 or newer", facts
-        )
-    if not facts["image"]:
-        return Finding(NAME, False, f"{words}; no image {image}", f"docker build -t {image} worker-image", facts)
-    return Finding(NAME, True, f"{words}; image {image}", "", facts)
+def _image_complaint(found: dict[str, Any]) -> str | None:
+    said = (words.image_complaint(name, it) if it is not None else words.no_image(name) for name, it in found.items())
+    return next((complaint for complaint in said if complaint is not None), None)
+
+
+def _judged(facts: dict[str, Any], complaint: str | None) -> Finding:
+    seen = f"engine {facts['engine']}, API {facts['api']}, cgroup v{facts['cgroup']}"
+    seen += f", runtimes {', '.join(facts['runtimes'])}"
+    if complaint is not None:
+        what, fix = _apart(complaint)
+        return Finding(NAME, False, f"{seen}; {what}", fix, facts)
+    return Finding(NAME, True, f"{seen}; image {', '.join(facts['images'])}", "", facts)
+
+
+def _apart(complaint: str) -> tuple[str, str]:
+    """What is wrong, and what helps: the words of the runtime have both, with a colon between."""
+    what, _, fix = complaint.rpartition(": ")
+    return (what, fix) if what else (complaint, "")
 
 
 def _ask(path: str, address: str) -> Any:
@@ -82,7 +91,3 @@ def _engine_fix(path: str) -> str:
     if Path(path).exists() and not os.access(path, os.W_OK):
         return "this user may not use it: `sudo usermod -aG docker $USER`, then log in again"
     return "install and start Docker (`apt install docker.io`, `systemctl start docker`), or use --embedded"
-
-
-def _number(text: object) -> tuple[int, ...]:
-    return tuple(int(part) for part in str(text).split(".") if part.isdigit())

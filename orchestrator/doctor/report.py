@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 
 from orchestrator.app import version
-from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.doctor import machine, store
 from orchestrator.doctor.bubblewrap import bubblewrap
 from orchestrator.doctor.docker import docker
 from orchestrator.doctor.findings import Finding
+from orchestrator.settings import Settings
 
 __all__ = ["Finding", "Report", "examine"]
 
@@ -59,8 +59,14 @@ class Report:
         return json.dumps({"version": version(), "usable": self.usable, "findings": found}, indent=1, default=str)
 
 
-def examine(redis_url: str | None = None) -> Report:
-    """Look at everything; takes a second or two."""
-    stores = [store.embedded()] if redis_url is None else [store.redis_at(redis_url), store.embedded()]
-    runtimes = [bubblewrap(), docker(SandboxSpec(worker="").image)]
-    return Report((machine.python(), machine.user_namespaces(), machine.cgroups(), *runtimes, *stores))
+def examine(settings: Settings) -> Report:
+    """Look at everything, as a server with these settings would use it; takes a second or two."""
+    url, password = settings.redis.url, settings.redis.password
+    secret = password.get_secret_value() if password else None
+    stores = [store.redis_at(url.get_secret_value(), secret)] if url is not None else []
+    runtimes = (
+        bubblewrap(settings.bubblewrap.python),
+        docker(*settings.worker_images(), host=settings.docker.host, engine_runtime=settings.docker.runtime),
+    )
+    machine_itself = (machine.python(), machine.user_namespaces(), machine.cgroups())
+    return Report((*machine_itself, *runtimes, *stores, store.embedded()))

@@ -21,11 +21,12 @@ URL: Final = "store redis"
 EMBEDDED: Final = "store embedded"
 
 
-def redis_at(url: str) -> Finding:
+def redis_at(url: str, password: str | None = None) -> Finding:
     """A Redis that runs: what it is, how durable, and whether it runs our scripts (Lua)."""
-    shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    shown = "the given URL"
     try:
-        facts = asyncio.run(_facts(url))
+        shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+        facts = asyncio.run(_facts(url, password))
     except ValueError as error:
         return Finding(URL, False, f"{shown}: {error}", "give redis://HOST:PORT, rediss://… or unix:///PATH")
     except WireError as error:
@@ -67,9 +68,9 @@ async def _try_embedded() -> StoreFacts:
             await private.stop_even_if_found()
 
 
-async def _facts(url: str) -> StoreFacts:
+async def _facts(url: str, password: str | None = None) -> StoreFacts:
     """What the server says of itself; a script that finds no session changes nothing, and shows that Lua runs."""
-    store = RedisStore(url)
+    store = RedisStore(url, password=password)
     try:
         facts = await store.facts()
         nobody = session_id(secrets.token_bytes(RANDOM_BYTES), secrets.token_bytes(RANDOM_BYTES))

@@ -1,8 +1,9 @@
-"""How programs are asked about themselves."""
+"""How programs, and the kernel, are asked about themselves."""
 
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Final
 
 PROBE_TIMEOUT_S: Final = 10.0
@@ -15,3 +16,8 @@ def said_by(*command: str) -> tuple[int, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, str(error)
     return done.returncode, (done.stdout or done.stderr).decode("utf-8", "replace").strip()
+
+
+def has_swap() -> bool:
+    """Whether this machine can put memory on a disk (proc(5): a heading, then a line for each)."""
+    return len(Path("/proc/swaps").read_text().splitlines()) > 1

@@ -28,6 +28,7 @@ from orchestrator.runtimes.bubblewrap_render import Places, command
 from orchestrator.runtimes.cgroups import Cgroups, Group, weakest_limits
 from orchestrator.runtimes.dialling import dial_unix
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
+from orchestrator.runtimes.greeting import greet
 from replwire.errors import WireError
 
 START_TIMEOUT_S: Final = 20.0
@@ -53,6 +54,8 @@ _LAUNCH_ENVIRONMENT: Final[dict[str, str]] = {}
 class _Sandbox:
     process: subprocess.Popen[bytes]
     group: Group | None
+    greeting: socket.socket
+    """Our end, until it is up."""
 
 
 class BubblewrapRuntime:
@@ -78,6 +81,7 @@ class BubblewrapRuntime:
             if self._ground is None:
                 for group in self._cgroups.leftovers():
                     group.remove()
+                self._cgroups.remove_abandoned()
                 self._ground = find_ground(self._folders.root.parent, self._given_python)
             return self._ground
 
@@ -93,7 +97,7 @@ class BubblewrapRuntime:
             ground = await asyncio.to_thread(self._get_ready)
             folder, uid = self._folders.make(spec.worker)
         except (UnusableError, FolderError) as error:
-            raise WireError("capacity", str(error)) from None
+            raise _no_start(str(error)) from None
         try:
             await self._run(spec, ground, folder, uid)
         except BaseException:
@@ -107,10 +111,7 @@ class BubblewrapRuntime:
         except OSError as error:
             raise _no_start(str(error)) from None
         self._sandboxes[spec.worker] = sandbox
-        try:
-            there = await _is_ready(self._folders.socket(spec.worker), uid, sandbox.process)
-        except OSError as error:
-            raise _no_start(str(error)) from None
+        there = await _is_up(sandbox, self._folders.socket(spec.worker))
         complaint = _complaint(sandbox.process)
         if not there:
             raise _no_start(complaint or "the worker made no socket")
@@ -122,19 +123,23 @@ class BubblewrapRuntime:
         with contextlib.ExitStack() as files, contextlib.ExitStack() as undo:
             if group is not None:
                 undo.callback(group.remove)
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            greeting = files.enter_context(theirs).fileno()
             seccomp = _fresh(ground.seccomp, files)
             places = Places(
                 bwrap=ground.bwrap, python=ground.python.program, prefix=ground.python.prefix, code=ground.code,
-                folder=folder, seccomp_fd=seccomp, libraries=ground.python.libraries, options=ground.options,
+                folder=folder, seccomp_fd=seccomp, greeting_fd=greeting, libraries=ground.python.libraries,
+                options=ground.options,
             )  # fmt: skip
             words = command(spec, places, has_memory_group=group is not None and group.memory is not None)
             process = subprocess.Popen(
                 _dropped(words, ground.setpriv, uid, group), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, pass_fds=(seccomp,) if seccomp is not None else (), cwd="/",
+                stderr=subprocess.PIPE, pass_fds=(seccomp, greeting), cwd="/",
                 start_new_session=True, env=_LAUNCH_ENVIRONMENT,
             )  # fmt: skip
             undo.pop_all()
-        return _Sandbox(process, group)
+        return _Sandbox(process, group, ours)
 
     async def dial(self, address: WorkerAddress) -> socket.socket:
         """See `ports.Runtime`."""
@@ -146,12 +151,7 @@ class BubblewrapRuntime:
         if sandbox is not None:
             _kill(sandbox.process)
             await asyncio.to_thread(_end, sandbox)
-        await asyncio.to_thread(self._remove_folder, worker)
-
-    def _remove_folder(self, worker: str) -> None:
-        with contextlib.suppress(OSError):  # locked: a user other than root could not delete what is in it
-            (self._folders.root / worker).chmod(0o700)
-        self._folders.remove(worker)
+        await asyncio.to_thread(self._folders.remove, worker)
 
     async def fate(self, worker: str) -> WorkerFate:
         """See `ports.Runtime`. A worker that is not ours died with the server that started it."""
@@ -173,19 +173,12 @@ class BubblewrapRuntime:
         await asyncio.gather(*(self.stop(worker) for worker in tuple(self._sandboxes)))
 
 
-async def _is_ready(path: Path, uid: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether the worker's socket takes connections in time: it has a name a moment before it listens."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    if not await wait_for_socket(path, within_s=START_TIMEOUT_S, is_alive=lambda: process.poll() is None):
-        return False
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            dial_unix(path, uid).close()
-        except ConnectionRefusedError:
-            await asyncio.sleep(_POLL_S)
-        else:
-            return True
-    return False
+async def _is_up(sandbox: _Sandbox, path: Path) -> bool:
+    """Whether the worker makes its socket in time; the name appears when connections are taken."""
+    with sandbox.greeting:
+        if not await greet(sandbox.greeting, within_s=START_TIMEOUT_S):
+            return False
+    return await wait_for_socket(path, within_s=START_TIMEOUT_S, is_alive=lambda: sandbox.process.poll() is None)
 
 
 def _dropped(words: list[str], setpriv: str | None, uid: int, group: Group | None) -> list[str]:
@@ -197,10 +190,8 @@ def _dropped(words: list[str], setpriv: str | None, uid: int, group: Group | Non
     return ["/bin/sh", "-c", _JOIN_AND_DROP, "sh", " ".join(group.joining_files()), *words]
 
 
-def _fresh(seccomp: int | None, files: contextlib.ExitStack) -> int | None:
+def _fresh(seccomp: int, files: contextlib.ExitStack) -> int:
     """The filter's file opened anew: bwrap reads it to its end."""
-    if seccomp is None:
-        return None
     handle = os.open(f"/proc/self/fd/{seccomp}", os.O_RDONLY)
     files.callback(os.close, handle)
     return handle

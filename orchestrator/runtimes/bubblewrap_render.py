@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.core.sandbox import SOCKET_FOLDER, WORK_FOLDER, SandboxSpec
+from orchestrator.core.sandbox import MIB, OOM_SCORE, SOCKET_FOLDER, WORK_FOLDER, SandboxSpec
 from orchestrator.runtimes.folders import SOCKET_NAME
+from orchestrator.runtimes.greeting import greeting_code
 from orchestrator.runtimes.python_choice import SYSTEM_ROOTS
 
 CODE_FOLDER: Final = "/opt/bascule"
@@ -17,8 +18,11 @@ INNER_UID: Final = 65534
 ENVIRONMENT: Final = {"HOME": WORK_FOLDER, "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb"}
 
 _START: Final = (
+    "{greeting}"
     "import resource as r, sys\n"
     "for name, bound in {limits}: r.setrlimit(name, (bound, bound))\n"
+    "with open('/proc/self/oom_score_adj', 'r+') as file:\n"
+    f"    file.write(str(max(int(file.read()), {OOM_SCORE})))\n"
     f"sys.path.insert(0, {CODE_FOLDER!r})\n"
     "from replworker.__main__ import main\n"
     "sys.exit(main(sys.argv[1:]))"
@@ -37,7 +41,8 @@ class Places:
     code: Path
     folder: Path
     """Of this worker; the only one that it may write to, until it is locked."""
-    seccomp_fd: int | None
+    seccomp_fd: int
+    greeting_fd: int
     libraries: Path | None = None
     """Where a copied Python finds its own libraries."""
     options: frozenset[str] = frozenset()
@@ -51,7 +56,7 @@ def command(spec: SandboxSpec, places: Places, *, has_memory_group: bool) -> lis
         *_namespaces(places),
         *_file_system(spec, places),
         *_environment(places),
-        *(("--seccomp", str(places.seccomp_fd)) if places.seccomp_fd is not None else ()),
+        *("--seccomp", str(places.seccomp_fd)),
         "--",
         *_program(spec, places, has_memory_group=has_memory_group),
     ]
@@ -68,11 +73,12 @@ def _file_system(spec: SandboxSpec, places: Places) -> list[str]:
     for root in SYSTEM_ROOTS:
         words += ["--ro-bind-try", str(root), str(root)]
     words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    words += ["--proc", "/proc", "--dev", "/dev"]
+    # Read-only: some of its switches belong to the sandbox's own namespaces, and so its user could turn them.
+    words += ["--proc", "/proc", "--ro-bind-try", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     for size, folder in (
         (spec.scratch_bytes, "/dev/shm"), (spec.scratch_bytes, "/tmp"), (spec.work_folder_bytes, WORK_FOLDER),  # noqa: S108
     ):  # fmt: skip
-        words += [*(("--size", str(size)) if "--size" in places.options else ()), "--tmpfs", folder]
+        words += ["--size", str(size), "--tmpfs", folder]
     if places.prefix is not None:
         # After the empty folders: it may lie below one of them.
         words += ["--ro-bind", str(places.prefix), str(places.prefix)]
@@ -86,13 +92,17 @@ def _environment(places: Places) -> list[str]:
 
 
 def _program(spec: SandboxSpec, places: Places, *, has_memory_group: bool) -> list[str]:
-    start = _START.format(limits=_limits(spec, has_memory_group=has_memory_group))
+    limits = _limits(spec, has_memory_group=has_memory_group)
+    start = _START.format(greeting=greeting_code(places.greeting_fd), limits=limits)
     arguments = ["--socket", f"{SOCKET_FOLDER}/{SOCKET_NAME}", "--work-folder", WORK_FOLDER]
     return [str(places.python), "-I", "-c", start, *arguments]
 
 
 def _limits(spec: SandboxSpec, *, has_memory_group: bool) -> str:
-    bounds = {"NOFILE": spec.open_files_max, "CORE": 0, "FSIZE": spec.file_bytes_max, "NPROC": spec.pids_max}
+    bounds = {
+        "NOFILE": spec.open_files_max, "CORE": 0, "FSIZE": spec.file_bytes_max, "NPROC": spec.pids_max,
+        "MEMLOCK": MIB, "MSGQUEUE": 0,
+    }  # fmt: skip
     if not has_memory_group:
         # Of each process alone; all that can be had where no group can be made.
         bounds["DATA"] = spec.memory_bytes

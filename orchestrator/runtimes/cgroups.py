@@ -24,6 +24,9 @@ CPU_PERIOD_US: Final = 100_000
 LAUNCHER_PIDS: Final = 4
 """Processes of a sandbox that are not the tenant's: the launcher's, and the agent."""
 
+ABANDONED_AFTER_S: Final = 600.0
+"""Much longer than a start and an end take together."""
+
 REMOVE_TIMEOUT_S: Final = 2.0
 _POLL_S: Final = 0.005
 
@@ -90,6 +93,18 @@ class Cgroups:
         """Groups that an earlier server of this scope left."""
         found = {path.name for parent in self.parents.values() for path in parent.glob(f"{self._scope}-*")}
         yield from map(self._group, found)
+
+    def remove_abandoned(self) -> None:
+        """Delete empty groups of servers that were killed and whose state folder nobody uses any more.
+
+        A group is empty when its worker starts or ends, too: so only those are taken that are older than that takes.
+        """
+        oldest = time.time() - ABANDONED_AFTER_S
+        for parent in self.parents.values():
+            for path in parent.glob("*-*"):
+                with contextlib.suppress(OSError):  # it has processes, or somebody was faster
+                    if path.stat().st_mtime < oldest:
+                        path.rmdir()
 
     def _group(self, name: str) -> Group:
         folders = tuple(dict.fromkeys(parent / name for parent in self.parents.values()))

@@ -17,13 +17,16 @@ import requests.exceptions
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.core.sandbox import SOCKET_FOLDER, SandboxSpec
 from orchestrator.core.session import WorkerAddress
 from orchestrator.ports import WorkerFate
 from orchestrator.runtimes import docker_words as words
+from orchestrator.runtimes.asking import has_swap
+from orchestrator.runtimes.chasing import Chases
 from orchestrator.runtimes.dialling import dial_unix
 from orchestrator.runtimes.docker_render import INSTALLATION_LABEL, container
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
+from orchestrator.runtimes.state_lock import is_served
 from replwire.errors import WireError
 
 THREADS: Final = 8
@@ -40,9 +43,6 @@ FATE_TIMEOUT_S: Final = 5.0
 
 FATE_POLL_S: Final = 0.2
 """Between two looks at whether a container that was started still runs."""
-
-CHASE_AFTER_S: Final = (1.0, 5.0, 15.0, 40.0)
-"""Pauses between tries to end what an engine that did not answer in time may have made since."""
 
 _FAULTS: Final = (DockerException, requests.exceptions.RequestException, OSError)
 _REMOVAL_UNDER_WAY: Final = 409
@@ -72,7 +72,7 @@ class DockerRuntime:
         self._client: Any = None
         self._client_lock = threading.Lock()
         self._launches: set[asyncio.Future[Any]] = set()
-        self._chases: set[asyncio.Future[Any]] = set()
+        self._chases = Chases(self.stop)
 
     async def _call(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -90,7 +90,9 @@ class DockerRuntime:
             raise UnusableError(words.no_engine(error)) from None
 
     def _check(self, images: Sequence[str]) -> None:
-        complaint = words.engine_complaint(self._api().info(), self._engine_runtime)
+        complaint = words.api_complaint(self._api().api_version) or words.engine_complaint(
+            self._api().info(), self._engine_runtime, has_swap=has_swap()
+        )
         for image in images:
             try:
                 complaint = complaint or words.image_complaint(image, self._api().inspect_image(image))
@@ -127,9 +129,9 @@ class DockerRuntime:
 
     async def _launch(self, spec: SandboxSpec) -> WorkerAddress:
         try:
-            folder, uid = await self._call(lambda: self._folders.make(spec.worker))
+            folder, uid = await self._call(lambda: self._folders.make(spec.worker, any_user=True))
         except FolderError as error:
-            raise WireError("capacity", str(error)) from None
+            raise words.no_start(str(error)) from None
         try:
             await self._run(spec, folder, uid)
         except BaseException:
@@ -148,15 +150,10 @@ class DockerRuntime:
         except APIError as error:
             raise words.no_start(words.said_by(error)) from None
         except _FAULTS as error:
-            _kept(self._chases, self._chase(spec.worker))
+            self._chases.begin(spec.worker)
             raise words.no_start(words.no_engine(error)) from None
         await self._wait_for_socket(spec)
         await self._call(lambda: self._folders.lock(spec.worker))
-
-    async def _chase(self, worker: str) -> None:
-        for pause_s in CHASE_AFTER_S:
-            await asyncio.sleep(pause_s)
-            await self.stop(worker)
 
     async def _wait_for_socket(self, spec: SandboxSpec) -> None:
         end = asyncio.ensure_future(self._ended(spec.worker))
@@ -183,11 +180,15 @@ class DockerRuntime:
         return dial_unix(Path(address.address), address.uid)
 
     async def stop(self, worker: str) -> None:
-        """See `ports.Runtime`. The folder goes even if no engine answers; the next server finds the label."""
+        """See `ports.Runtime`. The folder goes even if no engine answers; the container when one does.
+
+        In the end, the next server finds it by its label.
+        """
         try:
             await self._call(lambda: self._remove(worker))
         except _FAULTS as error:
             _log.error("worker not removed", worker=worker, cause=words.said_by(error))
+            self._chases.begin(worker)
         await self._call(lambda: self._folders.remove(worker))
 
     def _remove(self, worker: str) -> None:
@@ -200,40 +201,39 @@ class DockerRuntime:
                 raise
 
     async def fate(self, worker: str) -> WorkerFate:
-        """See `ports.Runtime`.
-
-        `OOMKilled` alone tells of memory: it is set, too, when the kernel killed only the interpreter, whose agent then
-        ends with 1, and when it killed a child of the tenant's in a worker that died of something else later.
-        """
+        """See `ports.Runtime`."""
         try:
             async with asyncio.timeout(FATE_TIMEOUT_S):
-                state = (await self._call(lambda: self._api().inspect_container(worker)))["State"]
+                return words.fate_of(await self._call(lambda: self._api().inspect_container(worker)))
         except NotFound:
             return WorkerFate(alive=False)
         except _FAULTS:
             return WorkerFate(alive=None)
-        if state["Running"]:
-            return WorkerFate(alive=True)
-        if state["Status"] == "created":
-            return WorkerFate(alive=False)
-        return WorkerFate(alive=False, exit_code=state["ExitCode"], memory_killed=bool(state["OOMKilled"]))
 
     async def list_workers(self) -> Sequence[str]:
-        """See `ports.Runtime`: containers of this installation, ended ones too, and folders that have none."""
+        """See `ports.Runtime`: containers of this installation, ended ones too, and folders that have none.
+
+        Those of a server that lives, with the same keys and a state folder of its own, are that server's to end.
+        """
         wanted = {"label": f"{INSTALLATION_LABEL}={self._installation}"}
         try:
             found = await self._call(lambda: self._api().containers(all=True, filters=wanted))
         except _FAULTS as error:
             raise WireError("capacity", words.no_engine(error)) from None
-        names = {name.lstrip("/") for entry in found for name in entry["Names"]}
+        ours = await self._call(lambda: [entry for entry in found if not self._is_another_servers(entry)])
+        names = {name.lstrip("/") for entry in ours for name in entry["Names"]}
         return sorted(names | set(self._folders.workers()))
+
+    def _is_another_servers(self, container: dict[str, Any]) -> bool:
+        sources = [mount["Source"] for mount in container["Mounts"] if mount["Destination"] == SOCKET_FOLDER]
+        roots = {Path(source).parent for source in sources} - {self._folders.root}
+        return any(is_served(root.parent) for root in roots)
 
     async def close(self) -> None:
         """Release threads and connections, when the starts under way are over; containers go on."""
-        for chase in self._chases:
-            chase.cancel()
-        while self._launches or self._chases:
-            await asyncio.gather(*self._launches, *self._chases, return_exceptions=True)
+        while self._launches:
+            await asyncio.gather(*self._launches, return_exceptions=True)
+        await self._chases.close()
         await asyncio.to_thread(self._threads.shutdown)
         if self._client is not None:
             with contextlib.suppress(*_FAULTS):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.core.sandbox import MIB, SOCKET_FOLDER, WORK_FOLDER, SandboxSpec
+from orchestrator.core.sandbox import MIB, OOM_SCORE, SOCKET_FOLDER, WORK_FOLDER, SandboxSpec
 from orchestrator.runtimes.folders import SOCKET_NAME
 from orchestrator.runtimes.syscalls import docker_profile
 
@@ -21,8 +21,6 @@ ENVIRONMENT: Final = {"HOME": WORK_FOLDER, "LANG": "C.UTF-8", "PATH": "/usr/loca
 """All of it but what the image itself sets, which isolated Python does not heed."""
 
 NANOS_PER_CPU: Final = 1_000_000_000
-OOM_SCORE: Final = 500
-"""Where the machine's memory runs out, workers die before the server and the store."""
 
 _SECCOMP: Final = json.dumps(docker_profile())
 
@@ -41,6 +39,8 @@ def host_config(spec: SandboxSpec, *, folder: Path, uid: int, engine_runtime: st
         "SecurityOpt": ["no-new-privileges", f"seccomp={_SECCOMP}"],
         "Init": True,
         "IpcMode": "private",
+        # On cgroup v1 the default is the host's, which shows every tenant the engine's paths and ids.
+        "CgroupnsMode": "private",
         "PidsLimit": spec.pids_max,
         "Memory": spec.memory_bytes,
         "MemorySwap": spec.memory_bytes,
@@ -64,6 +64,8 @@ def container(
         "Image": spec.image,
         "Cmd": list(COMMAND),
         "Entrypoint": [],
+        # An image's own would run beside the worker, again and again.
+        "Healthcheck": {"Test": ["NONE"]},
         "User": f"{uid}:{uid}",
         "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
         "WorkingDir": WORK_FOLDER,

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -45,37 +45,44 @@ class Folders:
         except OSError as error:
             raise FolderError(f"{self.root}: {error.strerror}; choose another folder with --state-dir") from None
 
-    def make(self, worker: str) -> tuple[Path, int]:
-        """A new folder and the uid it belongs to: one of its own under root, else ours. Raises `FolderError`."""
+    def make(self, worker: str, *, any_user: bool = False) -> tuple[Path, int]:
+        """A new folder and the uid of the worker that will use it; raises `FolderError`.
+
+        It is the worker's own under root, and wherever the runtime can run a worker as `any_user`; else it is ours.
+        """
         folder = self.root / worker
         try:
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise _not_made(error) from None
         try:
-            return folder, self._give_away(folder)
+            return folder, self._give_away(folder, any_user=any_user)
         except OSError as error:
             self.remove(worker)
             raise _not_made(error) from None
 
-    def _give_away(self, folder: Path) -> int:
-        if os.geteuid() != 0:
+    def _give_away(self, folder: Path, *, any_user: bool) -> int:
+        if os.geteuid() == 0:
+            uid = self._free_uid()
+            os.chown(folder, uid, uid)
+            return uid
+        if not any_user:
             return os.geteuid()
-        uid = self._free_uid()
-        os.chown(folder, uid, uid)
-        return uid
+        # Only root can give a folder to another user. The worker's id, which nobody can list or guess, protects it.
+        folder.chmod(0o777)
+        return self._free_uid()
 
     def lock(self, worker: str) -> None:
         """The worker has made its socket: from now on it can reach the folder and write nothing into it.
 
-        The folder lies on the host's disk, which no limit of the sandbox covers. A server that is not root has no
-        other uid to give it to: there a tenant could undo this.
+        The folder lies on the host's disk, which no limit of the sandbox covers. Where worker and server are one user,
+        a tenant could undo this.
         """
         folder = self.root / worker
         try:
             if os.geteuid() == 0:
                 os.chown(folder, 0, -1)
-            folder.chmod(0o550)
+            folder.chmod(folder.stat().st_mode & 0o555 | 0o550)
         except FileNotFoundError:
             pass
 
@@ -102,11 +109,18 @@ class Folders:
             return []
 
     def _free_uid(self) -> int:
-        # The group stays the worker's when its folder is locked.
-        used = {entry.stat(follow_symlinks=False).st_gid for entry in self._entries()}
+        used = set(self._uids())
         while (uid := FIRST_UID + secrets.randbelow(UIDS)) in used:
             pass
         return uid
+
+    def _uids(self) -> Iterator[int]:
+        """Those of the workers that have a folder. Folders may go while we look."""
+        for entry in self._entries():
+            with contextlib.suppress(OSError):
+                # The group stays the worker's when its folder is locked.
+                yield entry.stat(follow_symlinks=False).st_gid
+                yield self.socket(entry.name).lstat().st_uid
 
 
 def _not_made(error: OSError) -> FolderError:

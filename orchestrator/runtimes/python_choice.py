@@ -54,10 +54,10 @@ class PythonChoice:
 def choose_python(given: Path | None, copies: Path, *, other_uid: bool, may_copy: bool = True) -> PythonChoice:
     """`other_uid`: workers run as users of their own. `copies`: where a copy is made if need be. `NoPythonError`."""
     if given is not None:
-        return _usable(given, "it was set (bubblewrap.python)", other_uid=other_uid)
+        return _usable(given, "it was set (bubblewrap.python)", copies, other_uid=other_uid)
     for program, why in ((Path(sys.base_prefix) / "bin" / _own_name(), "the server's own"), (SYSTEM, "the system's")):
         try:
-            return _usable(program, why, other_uid=other_uid)
+            return _usable(program, why, copies, other_uid=other_uid)
         except NoPythonError:
             continue
     if not may_copy:
@@ -69,7 +69,7 @@ def _own_name() -> str:
     return f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def _usable(program: Path, why: str, *, other_uid: bool) -> PythonChoice:
+def _usable(program: Path, why: str, copies: Path, *, other_uid: bool) -> PythonChoice:
     status, said = said_by(str(program), "-I", "-c", _ASK)
     words = said.split("\n")
     if status != 0 or len(words) != 3:
@@ -80,6 +80,10 @@ def _usable(program: Path, why: str, *, other_uid: bool) -> PythonChoice:
         raise NoPythonError(f"{program} is Python {version[0]}.{version[1]}; {OLDEST[0]}.{OLDEST[1]} is the least")
     if other_uid and (closed := first_closed(program.resolve(), prefix)) is not None:
         raise NoPythonError(f"{program} can't be reached by other users: {closed} is closed to them")
+    if copies.resolve().is_relative_to(prefix):
+        raise NoPythonError(
+            f"{program} lies in {prefix}, and so does what the server keeps: workers would see all of it"
+        )
     own = None if any(prefix.is_relative_to(root) for root in SYSTEM_ROOTS) else prefix
     return PythonChoice(program.resolve(), own, version, why)
 

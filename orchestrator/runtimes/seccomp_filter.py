@@ -30,7 +30,8 @@ _NUMBER, _ARCHITECTURE, _ARGUMENT = 0, 4, 16
 _ALLOW: Final = 0x7FFF0000
 _KILL_PROCESS: Final = 0x80000000
 _ERRNO: Final = 0x00050000
-_AUDIT_ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+MACHINES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+"""Those that there is a table for, with their numbers (`AUDIT_ARCH_…`)."""
 
 
 class UnknownMachineError(Exception):
@@ -77,12 +78,12 @@ def _rules(machine: str) -> bytes:
 def filter_program(machine: str | None = None) -> bytes:
     """The program for a machine (`platform.machine()` by default); raises `UnknownMachineError`."""
     machine = machine or platform.machine()
-    if machine not in _AUDIT_ARCHITECTURES:
+    if machine not in MACHINES:
         raise UnknownMachineError(f"there is no system call filter for {machine}")
     numbers = [number for entry in REFUSED.values() if (number := _number_of(entry, machine)) is not None]
     head = (
         _op(_LOAD, _ARCHITECTURE)
-        + _op(_JUMP_EQUAL, _AUDIT_ARCHITECTURES[machine], 1, 0)
+        + _op(_JUMP_EQUAL, MACHINES[machine], 1, 0)
         + _op(_RETURN, _KILL_PROCESS)
         + _op(_LOAD, _NUMBER)
         # Newer calls, and the x32 ones, whose numbers have a high bit set.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import secrets
 import shutil
 import signal
 import stat
-import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,16 +21,13 @@ from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.runtimes.bubblewrap import BubblewrapRuntime
 from orchestrator.runtimes.bubblewrap_ground import UnusableError
 from orchestrator.runtimes.folders import Folders
-from orchestrator.runtimes.python_choice import SYSTEM, first_closed
 from replwire.errors import WireError
+from support.as_user import OTHER_USER, PATIENCE_S, by_other_user, end, is_open_to_others, python_for_others, serving
 from support.processes import leftovers
 from support.worker_client import WorkerClient
 
 pytestmark = pytest.mark.bubblewrap
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-OTHER_USER = 12345
-PATIENCE_S = 20.0
 
 SERVER = """
 import asyncio, os, sys
@@ -98,29 +94,11 @@ def is_gone(worker: str) -> bool:
     return True
 
 
-def serving(python: str, *words: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """`SERVER` by this Python; its first line tells that its worker is up."""
-    path = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "worker-image", sysconfig.get_path("purelib"))))
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/"}
-    command = [*before, python, "-c", SERVER, *words]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
-
-
-def end(server: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
-    """Send it a signal and wait."""
-    server.send_signal(number)
-    server.wait(PATIENCE_S)
-    assert server.stdin is not None
-    assert server.stdout is not None
-    server.stdin.close()
-    server.stdout.close()
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_sandboxes_die_with_their_server(state: Path, number: signal.Signals) -> None:
     """However it dies; nothing of it is asked for help."""
     worker = spec().worker
-    server = serving(sys.executable, str(state), worker)
+    server = serving(SERVER, sys.executable, str(state), worker)
     try:
         assert server.stdout.readline()
         assert leftovers(worker)
@@ -129,10 +107,37 @@ def test_sandboxes_die_with_their_server(state: Path, number: signal.Signals) ->
     assert is_gone(worker)
 
 
+LAUNCHER = """
+import asyncio, os, signal, sys
+from orchestrator.runtimes import bubblewrap
+from orchestrator.runtimes.bubblewrap import BubblewrapRuntime
+
+class Killed(BubblewrapRuntime):
+    def _launch(self, *arguments):
+        super()._launch(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+bubblewrap.BubblewrapRuntime = Killed
+"""
+"""Before `SERVER`: it dies as soon as there is a process of the sandbox's, long before that is a sandbox."""
+
+
+def test_a_sandbox_whose_server_dies_while_it_is_made_dies_too(state: Path) -> None:
+    """The kernel ends it with its parent only from the moment on that it asked for that."""
+    worker = spec().worker
+    server = serving(LAUNCHER + SERVER, sys.executable, str(state), worker)
+    try:
+        assert server.stdout.readline() == ""
+        assert server.wait(PATIENCE_S) == -signal.SIGKILL
+    finally:
+        end(server)
+    assert is_gone(worker)
+
+
 async def test_what_a_dead_server_left_can_be_removed(state: Path, runtime: BubblewrapRuntime) -> None:
     """Its folders, and its control groups when the next one looks what it has."""
     worker = spec().worker
-    server = serving(sys.executable, str(state), worker)
+    server = serving(SERVER, sys.executable, str(state), worker)
     try:
         assert server.stdout.readline()
     finally:
@@ -148,13 +153,12 @@ async def test_what_a_dead_server_left_can_be_removed(state: Path, runtime: Bubb
 def test_a_normal_user_can_run_them(state: Path, require: Callable[[bool, str], None]) -> None:
     """As itself: the socket is its own, the worker answers, and nothing of it stays, not even its locked folder."""
     require(os.geteuid() == 0, "only root can become another user")
-    python = next((path for path in (Path(sys.executable).resolve(), SYSTEM) if _suits(path)), None)
+    python = python_for_others()
     require(python is not None, f"no Python {sys.version_info[:2]} that other users can reach")
-    require(first_closed(REPOSITORY, Path(sysconfig.get_path("purelib"))) is None, "this checkout is closed to others")
+    require(is_open_to_others(), "this checkout is closed to others")
     os.chown(state, OTHER_USER, OTHER_USER)
     worker = spec().worker
-    change = ("setpriv", f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups", "--")
-    server = serving(str(python), str(state), worker, before=change)
+    server = serving(SERVER, str(python), str(state), worker, before=by_other_user())
     try:
         own, given, address = server.stdout.readline().split()
         assert (int(own), int(given)) == (OTHER_USER, OTHER_USER)
@@ -168,15 +172,6 @@ def test_a_normal_user_can_run_them(state: Path, require: Callable[[bool, str], 
     finally:
         end(server)
     assert is_gone(worker)
-
-
-def _suits(python: Path) -> bool:
-    """Whether other users can run it, and it has the version that compiled modules here are made for."""
-    if not python.exists() or first_closed(python.resolve()) is not None:
-        return False
-    ask = "import sys; print(*sys.version_info[:2])"
-    said = subprocess.run([python, "-I", "-c", ask], capture_output=True, text=True)
-    return said.stdout.split() == [str(part) for part in sys.version_info[:2]]
 
 
 async def test_nothing_runs_any_more_when_stop_returns(runtime: BubblewrapRuntime) -> None:
@@ -206,6 +201,28 @@ len(found) > 0, any('a-key-of-the-servers' in text or 'BASCULE' in text for text
 """
     with await claimed(runtime) as link:
         assert link.eval(code).told["output"] == "(True, False)"
+
+
+async def test_starts_that_run_out_of_descriptors_fail_and_leave_none(runtime: BubblewrapRuntime) -> None:
+    """Wherever it happens: told by a code, and the next start, with one descriptor more, gets further."""
+    await runtime.stop((await runtime.start(spec())).worker)
+    before, (soft, hard) = len(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE)
+    refused = 0
+    for allowed in range(before - 1, before + 20):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        try:
+            address = await runtime.start(spec())
+        except WireError as error:
+            assert error.code == "capacity"
+            refused += 1
+        else:
+            await runtime.stop(address.worker)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(os.listdir("/proc/self/fd")) == before
+    assert 3 <= refused < 20
+    assert list(await runtime.list_workers()) == []
+    assert list(runtime._cgroups.leftovers()) == []
 
 
 async def test_a_worker_that_cannot_start_says_why(runtime: BubblewrapRuntime) -> None:
@@ -238,6 +255,28 @@ async def test_no_bwrap_is_told(runtime: BubblewrapRuntime, monkeypatch: pytest.
         await runtime.check()
     with pytest.raises(WireError, match="apt install bubblewrap"):
         await runtime.start(spec())
+
+
+async def test_a_machine_without_a_filter_is_told(runtime: BubblewrapRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker runs with a lock less, and nobody the wiser."""
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(UnusableError, match=r"no system call filter for riscv64.*--runtime docker"):
+        await runtime.check()
+
+
+async def test_root_tries_what_its_workers_will_do(
+    state: Path, runtime: BubblewrapRuntime, monkeypatch: pytest.MonkeyPatch, require: Callable[[bool, str], None]
+) -> None:
+    """As a user without rights: where those may make no namespaces, root still could."""
+    require(os.geteuid() == 0, "a server that is not root has no other user to try")
+    program = state / "bwrap"
+    program.write_text(
+        "#!/bin/sh\n[ $(id -u) = 0 ] || { echo 'No permissions to create new namespace' >&2; exit 1; }\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{state}:/usr/bin:/bin")
+    with pytest.raises(UnusableError, match="No permissions to create new namespace"):
+        await runtime.check()
 
 
 async def test_the_workers_code_is_placed_once(runtime: BubblewrapRuntime) -> None:

@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -30,11 +30,21 @@ def state() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def serving(*words: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """A laptop's server."""
+    return running("--embedded", *words)
+
+
+def serving_on_docker(*words: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """One with Docker, and a Redis that is not there."""
+    return running("--runtime", "docker", "--redis-url", "redis://127.0.0.1:1", *words)
+
+
 @asynccontextmanager
-async def serving(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process, ended afterwards whatever happened."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "orchestrator", "serve", "--embedded", "--dev-token", TOKEN, *words,
+        sys.executable, "-m", "orchestrator", "serve", "--dev-token", TOKEN, *words,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -112,6 +122,10 @@ async def test_two_servers_cannot_share_a_state_folder(state: Path) -> None:
         async with serving("--port", "0", "--state-dir", str(state)) as second:
             _, err = await asyncio.wait_for(second.communicate(), START_TIMEOUT_S)
             assert second.returncode == 1
+            assert b"another server uses" in err
+        async with serving_on_docker("--state-dir", str(state)) as other:
+            _, err = await asyncio.wait_for(other.communicate(), START_TIMEOUT_S)
+            assert other.returncode == 1
             assert b"another server uses" in err
         first.kill()
         await first.wait()

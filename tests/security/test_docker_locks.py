@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator.core.sandbox import SandboxSpec
+from support.cells import claimed
 from support.processes import leftovers
-from support.runtimes import bench_of, spec
+from support.runtimes import bench_of, eventually, is_process, spec
 
 pytestmark = pytest.mark.docker
 
@@ -42,6 +43,7 @@ async def test_every_lock_is_on(inspected):
     assert host["Memory"] == host["MemorySwap"] == wanted.memory_bytes
     assert host["NanoCpus"] == int(wanted.cpus * 1e9)
     assert host["LogConfig"]["Type"] == "none"
+    assert host["CgroupnsMode"] == "private"
     assert host["IpcMode"] == "private" and host["PidMode"] == "" and host["UTSMode"] == ""
     assert host["RestartPolicy"]["Name"] in ("", "no")
     assert not host["Devices"] and not host["VolumesFrom"] and not host["PortBindings"]
@@ -77,12 +79,31 @@ async def test_it_runs_as_nobody_in_particular(inspected):
     assert limits["core"] == 0 and limits["nofile"] == 256 and "nproc" not in limits
 
 
+async def test_an_image_cannot_add_to_what_runs(tmp_path):
+    """Neither its entry point nor its health check."""
+    said = 'FROM bascule-worker:latest\nENTRYPOINT ["/bin/false"]\nHEALTHCHECK --interval=1s CMD true\n'
+    image = f"bascule-test-{os.getpid()}"
+    (tmp_path / "Dockerfile").write_text(said)
+    assert _said("docker", "build", "-q", "-t", image, str(tmp_path)).returncode == 0
+    try:
+        async with bench_of("docker") as bench:
+            cell = await claimed(bench, bench.make(), image=image)
+            assert cell.shows("1 + 1") == "2"
+            found = json.loads(_said("docker", "inspect", cell.address.worker).stdout)[0]
+            assert "Health" not in found["State"]
+    finally:
+        _said("docker", "rmi", image)
+
+
 async def test_nothing_is_left_after_an_end():
-    """No container, no shim's process, no folder; also when the worker traced itself before."""
+    """No container, no process of it, no shim, no folder."""
     async with bench_of("docker") as bench:
         runtime = bench.make()
         address = await runtime.start(spec())
+        found = json.loads(_said("docker", "inspect", address.worker).stdout)[0]
+        first = found["State"]["Pid"]
+        assert is_process(first) and leftovers(found["Id"]), "this probe finds nothing"
         await runtime.stop(address.worker)
         assert _said("docker", "inspect", address.worker).returncode != 0
-        assert leftovers(address.worker) == []
+        assert await eventually(lambda: not is_process(first) and leftovers(found["Id"]) == [])
         assert bench.folders.workers() == []

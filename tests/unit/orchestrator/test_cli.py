@@ -10,6 +10,7 @@ from orchestrator import settings
 from orchestrator.auth.api_keys import ApiKeys
 from orchestrator.cli import main
 from orchestrator.doctor import Finding, Report
+from orchestrator.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,28 @@ def test_doctor_says_by_its_exit_code_whether_one_can_serve(
     assert (as_text.exit_code, as_json.exit_code) == (status, status)
     assert "mend it" in as_text.stdout
     assert json.loads(as_json.stdout)["usable"] is usable
+
+
+def test_doctor_looks_at_what_a_server_would_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings come from its flags, the environment and a file, as for `serve`."""
+    seen: list[Settings] = []
+
+    def examine(settings: Settings) -> Report:
+        seen.append(settings)
+        return Report(())
+
+    monkeypatch.setattr("orchestrator.doctor.examine", examine)
+    monkeypatch.setenv("BASCULE_REDIS__PASSWORD", "a-password")
+    config = tmp_path / "bascule.toml"
+    config.write_text("[bubblewrap]\npython = '/opt/python3'\n")
+    run("doctor", "--config", str(config), "--redis-url", "redis://r", "--set", "docker.runtime=runsc")
+    (settings,) = seen
+    assert settings.bubblewrap.python == Path("/opt/python3")
+    assert settings.docker.runtime == "runsc"
+    assert settings.redis.url is not None and settings.redis.url.get_secret_value() == "redis://r"
+    assert settings.redis.password is not None
+    wrong = run("doctor", "--set", "docker.runtim=runsc")
+    assert (wrong.exit_code, "did you mean docker.runtime" in wrong.stderr) == (2, True)
 
 
 def test_the_version_is_shown() -> None:

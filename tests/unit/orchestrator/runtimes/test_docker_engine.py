@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.ports import WorkerFate
+from orchestrator.runtimes import chasing
 from orchestrator.runtimes import docker as docker_module
 from orchestrator.runtimes.docker import DockerRuntime, UnusableError
 from orchestrator.runtimes.folders import Folders
@@ -30,6 +31,7 @@ class Engine:
     """Containers by name; what it says of itself, and what it does before a call."""
 
     def __init__(self) -> None:
+        self.api = "1.41"
         self.info: dict[str, Any] = dict(INFO)
         self.images: dict[str, dict[str, Any]] = {"some:image": {"Config": {}}}
         self.containers: dict[str, dict[str, Any]] = {}
@@ -39,17 +41,17 @@ class Engine:
     def answer(self, method: str, address: str, body: bytes) -> tuple[int, Any]:
         """Status and JSON."""
         url = urlsplit(address)
-        path = url.path.partition("/v1.41")[2] or url.path
+        path = url.path.partition(f"/v{self.api}")[2] or url.path
         self.calls.append(f"{method} {path}")
         self.before(method, path)
         if path in ("/version", "/info"):
-            return 200, {"ApiVersion": "1.41"} if path == "/version" else self.info
+            return 200, {"ApiVersion": self.api} if path == "/version" else self.info
         if path.startswith("/images/"):
             return self._one(self.images, path.split("/")[2].replace("%3A", ":"), "image")
         if path == "/containers/create":
             return self._create(parse_qs(url.query)["name"][0], json.loads(body))
         if path == "/containers/json":
-            return 200, [{"Names": [f"/{name}"]} for name in self.containers]
+            return 200, [{"Names": [f"/{name}"], "Mounts": []} for name in self.containers]
         name = path.split("/")[2]
         if method == "DELETE" and name in self.containers:
             del self.containers[name]
@@ -166,6 +168,16 @@ async def test_a_missing_image_is_told_with_how_to_build_it(engine: Engine, runt
     assert "docker build -t other:image worker-image" in await unusable(runtime, "some:image", "other:image")
 
 
+@pytest.mark.parametrize(("api", "fine"), [("1.40", False), ("1.41", True), ("1.52", True)])
+async def test_an_engine_that_is_too_old_is_told(engine: Engine, runtime: DockerRuntime, api: str, fine: bool) -> None:
+    """It would leave out what it does not know, and start workers all the same."""
+    engine.api = api
+    if fine:
+        await runtime.check()
+    else:
+        assert "API 1.40: 1.41 is the least" in await unusable(runtime)
+
+
 async def test_a_missing_runtime_of_the_engine_is_told(engine: Engine, runtime: DockerRuntime) -> None:
     """With those that there are."""
     engine.info["Runtimes"] = {"runc": {}}
@@ -187,6 +199,19 @@ async def test_an_engine_that_would_leave_a_limit_out_is_told(
     """It would start workers all the same, with a warning that nobody reads."""
     engine.info[limit] = False
     assert "can't limit" in await unusable(runtime)
+
+
+@pytest.mark.parametrize("has_swap", [False, True])
+async def test_swap_that_no_limit_covers_is_told(
+    engine: Engine, runtime: DockerRuntime, monkeypatch: pytest.MonkeyPatch, has_swap: bool
+) -> None:
+    """Where there is none, the limit is not missed."""
+    monkeypatch.setattr(docker_module, "has_swap", lambda: has_swap)
+    engine.info["SwapLimit"] = False
+    if has_swap:
+        assert "can't limit swap" in await unusable(runtime)
+    else:
+        await runtime.check()
 
 
 async def test_an_image_with_volumes_is_told(engine: Engine, runtime: DockerRuntime) -> None:
@@ -239,7 +264,7 @@ async def test_an_engine_that_answers_too_late_leaves_no_ghost(
     engine: Engine, runtime: DockerRuntime, folders: Folders, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """What it makes after we gave up, and after the first try to remove it, is removed by its name."""
-    monkeypatch.setattr(docker_module, "CHASE_AFTER_S", (HANGS_S * 2, 0.1))
+    monkeypatch.setattr(chasing, "AFTER_S", (HANGS_S * 2, 0.1))
     monkeypatch.setattr(docker_module, "ENGINE_TIMEOUT_S", HANGS_S / 2)
     engine.before = lambda method, path: time.sleep(HANGS_S) if path.endswith(call) else None
     assert "no Docker engine answers" in await no_start(runtime)
@@ -310,6 +335,27 @@ async def test_stop_without_an_engine_is_no_error(runtime: DockerRuntime, folder
     folders.make("wrk_a")
     await runtime.stop("wrk_a")
     assert folders.workers() == []
+
+
+async def test_a_worker_that_could_not_be_removed_is_removed_later(
+    engine: Engine, runtime: DockerRuntime, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would, until the next server starts."""
+    monkeypatch.setattr(chasing, "AFTER_S", (0.02, 0.02, 0.02))
+    engine.containers["wrk_a"] = {}
+    answer, refusals = engine.answer, iter(range(2))
+
+    def refuse_twice(method: str, address: str, body: bytes) -> tuple[int, Any]:
+        if method == "DELETE" and next(refusals, None) is not None:
+            return 500, {"message": "device or resource busy"}
+        return answer(method, address, body)
+
+    monkeypatch.setattr(engine, "answer", refuse_twice)
+    await runtime.stop("wrk_a")
+    assert "wrk_a" in engine.containers
+    async with asyncio.timeout(5):
+        while engine.containers:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_removal_that_is_under_way_is_success(engine: Engine, runtime: DockerRuntime) -> None:

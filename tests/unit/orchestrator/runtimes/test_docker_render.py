@@ -31,6 +31,7 @@ LOCKS: dict[str, Any] = {
     "CapDrop": ["ALL"],
     "Init": True,
     "IpcMode": "private",
+    "CgroupnsMode": "private",
     "PidsLimit": 50,
     "Memory": 300 * MIB,
     "MemorySwap": 300 * MIB,
@@ -51,6 +52,11 @@ def rendered(**changes: Any) -> dict[str, Any]:
 def test_every_lock_is_there(name: str) -> None:
     """One by one, so that the one that is missing is named."""
     assert rendered()["HostConfig"][name] == LOCKS[name]
+
+
+def test_an_images_health_check_is_not_run() -> None:
+    """It would start a program in the sandbox, again and again."""
+    assert rendered()["Healthcheck"] == {"Test": ["NONE"]}
 
 
 @pytest.mark.parametrize("name", OPENINGS)

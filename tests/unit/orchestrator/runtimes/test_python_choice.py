@@ -65,6 +65,14 @@ def test_its_owner_can_reach_it(places: dict[str, Path]) -> None:
     assert choose_python(None, places["copies"], other_uid=False).why == "the server's own"
 
 
+def test_one_whose_folder_holds_the_servers_is_passed_over(places: dict[str, Path]) -> None:
+    """All of its folder is shown to workers; the server's keys may lie in it, and the whole host in that of `/bin`."""
+    kept = places["own"] / "state" / "python"
+    assert choose_python(None, kept, other_uid=False).why == "the system's"
+    with pytest.raises(NoPythonError, match="workers would see all of it"):
+        choose_python(python_in(places["own"]), kept, other_uid=False)
+
+
 def test_one_that_is_too_old_is_passed_over(places: dict[str, Path]) -> None:
     """The worker needs 3.11."""
     speaking(places["own"], "3.10")

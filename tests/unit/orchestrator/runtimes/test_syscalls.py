@@ -20,6 +20,12 @@ def test_no_call_is_both_allowed_and_refused():
     assert len(set(ALLOWED)) == len(ALLOWED)
 
 
+def test_there_are_no_32_bit_calls():
+    """`socketcall` and `ipc` take their arguments from memory, which no filter can read."""
+    assert [entry["subArchitectures"] for entry in docker_profile()["archMap"]] == [[], []]
+    assert not {"socketcall", "ipc"} & set(ALLOWED)
+
+
 def test_what_is_not_named_is_refused():
     """By default, and each number stands for one call only."""
     assert docker_profile()["defaultAction"] == "SCMP_ACT_ERRNO"
