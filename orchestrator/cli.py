@@ -6,6 +6,7 @@ for, stderr the logs and the reasons.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ import click
 from orchestrator.core.principal import SCOPES
 
 WRONG_SETTINGS: Final = 2
+STDOUT: Final = 1
+STDERR: Final = 2
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -43,6 +46,19 @@ _FLAGS: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
     ("--log-level", "log.level", {"type": click.Choice(["debug", "info", "warning", "error"])}, "Least level shown."),
     ("--log-format", "log.format", {"type": click.Choice(["auto", "json", "console"])}, "auto: JSON off a terminal."),
 )
+
+
+def entry() -> None:
+    """What the installed command runs: `main` with a stdin, stdout and stderr, whatever the caller has closed.
+
+    Without it the first socket would get the number of a closed one, and be written to as if it were stdout.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(opened)
+    sys.stdout = sys.stdout or os.fdopen(STDOUT, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w", encoding="utf-8", closefd=False)
+    main()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -103,11 +119,17 @@ def _nested(flags: dict[str, Any], more: tuple[str, ...]) -> dict[str, Any]:
         given.append((name.split("."), text))
     nested: dict[str, Any] = {}
     for path, value in given:
-        section = nested
-        for part in path[:-1]:
-            section = section.setdefault(part, {})
-        section[path[-1]] = value
+        _put(nested, path, value)
     return nested
+
+
+def _put(nested: dict[str, Any], path: list[str], value: object) -> None:
+    section = nested
+    for part in path[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise click.BadParameter(f"{part!r} is a value, it has no {'.'.join(path)!r}", param_hint="--set")
+    section[path[-1]] = value
 
 
 def _is_given(value: object) -> bool:
@@ -121,8 +143,13 @@ def _configure_logs(level: str, format_: str) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more, with a traceback, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        raise _Failure(f"stdout can't be written to: {error.strerror}") from None
 
 
 @main.command()

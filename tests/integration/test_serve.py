@@ -1,6 +1,8 @@
 """`bascule serve` as a process: what it says, what it refuses, how it ends."""
 
 import asyncio
+import json
+import os
 import shutil
 import signal
 import socket
@@ -117,3 +119,35 @@ async def test_two_servers_cannot_share_a_state_folder(state: Path) -> None:
         await first.wait()
         async with serving("--port", "0", "--state-dir", str(state)) as third:
             await ready(third)
+
+
+async def test_a_closed_stdout_harms_nobody(state: Path) -> None:
+    """No socket of the server gets the number of a closed stream: it serves, and ends in order."""
+    words = (sys.executable, "-m", "orchestrator", "serve", "--embedded", "--dev-token", TOKEN, "--port", "0")
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", 'exec "$0" "$@" <&- >&-', *words, "--state-dir", str(state), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while b'"server started"' not in (line := await process.stderr.readline()):
+            assert line, await process.wait()
+    url = json.loads(line)["url"].replace("ws:", "http:")
+    async with aiohttp.ClientSession() as http, http.get(url + "/readyz") as answer:
+        assert answer.status == 200
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_a_full_stdout_is_said_in_one_line(state: Path) -> None:
+    """Who waits for the `ready` line would wait for ever: exit code 1, and nothing stays behind."""
+    words = ("serve", "--embedded", "--dev-token", TOKEN, "--port", "0", "--state-dir", str(state))
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orchestrator", *words, stdout=full, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(full)
+    _, err = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == b"Error: stdout can't be written to: No space left on device"
+    assert b"Traceback" not in err
+    assert leftovers(str(state)) == []
