@@ -1,6 +1,7 @@
 """`bascule serve` as a process: what it says, what it refuses, how it ends."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import aiohttp
 import pytest
 
 from support.processes import leftovers
+from support.redis_server import RedisServer, binaries
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.redis]
 
@@ -121,6 +123,17 @@ async def test_two_servers_cannot_share_a_state_folder(state: Path) -> None:
             await ready(third)
 
 
+async def test_a_private_redis_is_one_servers_own(state: Path) -> None:
+    """With Docker workers too: the first of two to end would end it under the other."""
+    lock = os.open(state / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    async with serving("--runtime", "docker", "--port", "0", "--state-dir", str(state)) as process:
+        _, err = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
+        assert process.returncode == 1
+        assert b"another server uses" in err
+    os.close(lock)
+
+
 async def test_a_closed_stdout_harms_nobody(state: Path) -> None:
     """No socket of the server gets the number of a closed stream: it serves, and ends in order."""
     words = (sys.executable, "-m", "orchestrator", "serve", "--embedded", "--dev-token", TOKEN, "--port", "0")
@@ -151,3 +164,72 @@ async def test_a_full_stdout_is_said_in_one_line(state: Path) -> None:
     assert err.splitlines()[-1] == b"Error: stdout can't be written to: No space left on device"
     assert b"Traceback" not in err
     assert leftovers(str(state)) == []
+
+
+@asynccontextmanager
+async def serving_with(
+    redis: RedisServer, state: Path, **environment: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A server on a Redis that others started."""
+    words = ("serve", "--runtime", "bubblewrap", "--redis-url", redis.url, "--dev-token", TOKEN, "--port", "0")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orchestrator", *words, "--state-dir", str(state / "state"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), 30)
+
+
+@pytest.fixture
+def guarded_redis(state: Path) -> Iterator[RedisServer]:
+    """It asks for a password, and loses what it has when it ends."""
+    server = RedisServer(next(iter(binaries().values())), state, requirepass="right", appendonly="no")
+    yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("environment", [{}, {"BASCULE_REDIS__PASSWORD": "wr0ng"}])
+async def test_a_redis_that_refuses_us_is_said_at_once(
+    guarded_redis: RedisServer, state: Path, environment: dict[str, str]
+) -> None:
+    """Without its password, or with another, no waiting helps: exit code 1, where to look, and no secret."""
+    async with serving_with(guarded_redis, state, **environment) as process:
+        out, err = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
+        assert (process.returncode, out) == (1, b"")
+        assert err.splitlines()[-1].startswith(b"Error: the Redis refuses us: look at the user and password")
+        assert b"wr0ng" not in err
+
+
+async def test_a_redis_that_loses_data_is_warned_of_and_one_that_comes_late_is_waited_for(
+    guarded_redis: RedisServer, state: Path
+) -> None:
+    """The settings that lose data are in the log; while it is away the server lives and is not ready."""
+    async with serving_with(guarded_redis, state, BASCULE_REDIS__PASSWORD="right") as process:
+        await ready(process)
+        assert process.stderr is not None
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while b'"store doubted"' not in (line := await process.stderr.readline()):
+                assert line
+        assert b"appendonly is off" in line
+    guarded_redis.kill()
+    async with serving_with(guarded_redis, state, BASCULE_REDIS__PASSWORD="right") as process:
+        url = (await ready(process)).replace("ws:", "http:")
+        async with aiohttp.ClientSession() as http:
+            async with http.get(url + "/livez") as answer:
+                assert answer.status == 200
+            async with http.get(url + "/readyz?verbose") as answer:
+                assert (answer.status, "[-] store: the store is away" in await answer.text()) == (503, True)
+            guarded_redis.start()
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while await status_of(http, url + "/readyz") != 200:
+                    await asyncio.sleep(0.1)
+
+
+async def status_of(http: aiohttp.ClientSession, url: str) -> int:
+    """What a probe sees."""
+    async with http.get(url) as answer:
+        return answer.status
