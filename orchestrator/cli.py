@@ -64,7 +64,10 @@ def entry() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="bascule", prog_name="bascule")
 def main() -> None:
-    """A REPL as a service: durable Python sessions in locked-down workers, behind one front door."""
+    """A REPL as a service: durable Python sessions in locked-down workers, behind one front door.
+
+    Exit codes: 0 done, 1 it could not be done, 2 the command line or the settings are wrong.
+    """
 
 
 def _with_flags(command: _Command) -> _Command:
