@@ -17,6 +17,7 @@ import click
 from orchestrator.core.principal import SCOPES
 
 WRONG_SETTINGS: Final = 2
+STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 
@@ -56,6 +57,7 @@ def entry() -> None:
     while (opened := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(opened)
+    sys.stdin = sys.stdin or os.fdopen(STDIN, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(STDOUT, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(STDERR, "w", encoding="utf-8", closefd=False)
     main()
