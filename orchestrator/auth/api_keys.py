@@ -122,6 +122,8 @@ class ApiKeys:
         self._stamp = _stamp(path)
         self._principals = _by_digest(read_keys(path))
         self._look_at = monotonic() + LOOK_AGAIN_S
+        if not self._principals:
+            _log.warning("keys missed", file=str(path), meaning="it holds no key that is in force: nobody can connect")
 
     def authenticate(self, token: str) -> Principal:
         """The key's Principal; raises `unauthenticated`."""

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from orchestrator.auth.api_keys import (
@@ -177,3 +178,12 @@ def test_a_file_over_the_limit_is_refused_and_never_read_in_part(path: Path, mon
     path.write_text(path.read_text() + "\n")
     with pytest.raises(KeysFileError, match="over"):
         read_keys(path)
+
+
+@pytest.mark.parametrize("disabled", [True, None], ids=["disabled", "absent"])
+def test_a_list_without_a_key_in_force_is_warned_of(path: Path, disabled: bool | None) -> None:
+    """It is no mistake, keys may come; but whoever wonders why nobody gets in finds it in the log."""
+    path.write_text(entry_text(new_key("acme", "ci")[1]) + "disabled = true\n" if disabled else "")
+    with structlog.testing.capture_logs() as logged:
+        ApiKeys(path)
+    assert [(entry["event"], entry["file"]) for entry in logged] == [("keys missed", str(path))]
