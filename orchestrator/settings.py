@@ -40,11 +40,13 @@ MEMORY_BYTES_MIN: Final = 32 * MIB
 PORT_MAX: Final = 65535
 
 _COUNTED: Final = Setting(ge=0)
+_MEASURED: Final = Setting(gt=0, allow_inf_nan=False)
+"""Times and shares: with an interval of 0 a round never ends, with a time-out of 0 nobody is in time."""
 _BOUNDS: Final = {
     "port": Setting(ge=0, le=PORT_MAX),
     "metrics_port": Setting(ge=0, le=PORT_MAX),
     "memory_bytes": Setting(ge=MEMORY_BYTES_MIN),
-    "cpus": Setting(gt=0, allow_inf_nan=False),
+    "refill_at_once": Setting(ge=1),
 }
 """Where a value outside would start a server that cannot serve."""
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -66,8 +68,10 @@ def _section(kind: type, *left_out: str) -> type[BaseModel]:
 
 
 def _bounded(name: str, hint: Any) -> Any:
-    """Times, sizes and counts are never negative, and some have bounds of their own."""
-    return Annotated[hint, _BOUNDS.get(name, _COUNTED)] if hint in (int, float, int | None) else hint
+    """Sizes and counts are never negative, times are longer than nothing, and some have bounds of their own."""
+    if hint is float:
+        return Annotated[hint, _MEASURED]
+    return Annotated[hint, _BOUNDS.get(name, _COUNTED)] if hint in (int, int | None) else hint
 
 
 def _default(item: Field[Any]) -> Any:

@@ -163,6 +163,11 @@ def test_what_makes_a_server_is_fine(flags: dict[str, object]) -> None:
         ({"server": {"metrics_port": 65536}}, "server.metrics_port: .* less than or equal to 65535"),
         ({"sandbox": {"cpus": 0}}, "sandbox.cpus: .* greater than 0"),
         ({"sandbox": {"cpus": "inf"}}, "sandbox.cpus: .* finite"),
+        ({"server": {"recheck_interval_s": 0}}, "server.recheck_interval_s: .* greater than 0"),
+        ({"server": {"handshake_timeout_s": "nan"}}, "server.handshake_timeout_s: "),
+        ({"channel": {"heartbeat_s": 0}}, "channel.heartbeat_s: .* greater than 0"),
+        ({"engine": {"sweep_interval_s": 0}}, "engine.sweep_interval_s: .* greater than 0"),
+        ({"engine": {"refill_at_once": 0}}, "engine.refill_at_once: .* greater than or equal to 1"),
         ({"sandbox": {"memory_bytes": 1}}, "sandbox.memory_bytes: .* greater than or equal to 33554432"),
     ],
 )
