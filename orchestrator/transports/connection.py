@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -15,6 +16,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from orchestrator.transports.channel import Arrivals
 from orchestrator.transports.problems import SERVER, problem
 
+ADDRESS_UNKNOWN: Final = "unknown"
 MASK_BIT: Final = 0x80
 BROKEN_FRAME: Final = b"\xf0\x80\x00\x00\x00\x00"
 """Reserved bits: what aiohttp answers with close 1002."""
@@ -22,22 +24,53 @@ BROKEN_FRAME: Final = b"\xf0\x80\x00\x00\x00\x00"
 _log = structlog.get_logger("bascule.transport")
 
 
+class Places:
+    """Sockets that are open, in all and by address."""
+
+    def __init__(self, total_max: int, per_address_max: int) -> None:
+        self._total_max = total_max
+        self._per_address_max = per_address_max
+        self._total = 0
+        self._by_address: Counter[str] = Counter()
+
+    def take(self, address: str) -> bool:
+        """Count one more; whether there was room for it. `release` it in any case."""
+        self._total += 1
+        self._by_address[address] += 1
+        return self._by_address[address] <= self._per_address_max and self._total <= self._total_max
+
+    def release(self, address: str) -> None:
+        """It is closed."""
+        self._total -= 1
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+
 class Connection(web.RequestHandler):
     """Counts what arrives; says no without repeating, to the client or to the log, what a stranger sent."""
 
-    __slots__ = ("_opening", "_response_timeout_s", "arrivals", "full")
+    __slots__ = ("_address", "_opening", "_places", "_response_timeout_s", "arrivals")
 
-    def __init__(self, manager: web.Server, *, full: bool, response_timeout_s: float, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, places: Places, response_timeout_s: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self.arrivals = Arrivals()
-        self.full = full
+        self._places = places
+        self._address: str | None = None
         self._response_timeout_s = response_timeout_s
         self._opening: bytes | None = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self.full:
+        self._address = str((transport.get_extra_info("peername") or (ADDRESS_UNKNOWN,))[0])
+        if not self._places.take(self._address):
             cast(asyncio.Transport, transport).abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._address is not None:
+            self._places.release(self._address)
+            self._address = None
 
     # --- in -----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
@@ -15,7 +15,7 @@ from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports import health
 from orchestrator.transports.admission import Admission, Refusal
 from orchestrator.transports.configuration import HttpConfig, is_loopback
-from orchestrator.transports.connection import Connection
+from orchestrator.transports.connection import Connection, Places
 from orchestrator.transports.health import Health
 from orchestrator.transports.listening import listen
 from orchestrator.transports.problems import SERVER, problem
@@ -35,9 +35,11 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class _Server(web.Server):
     def __init__(self, handler: Handler, config: HttpConfig) -> None:
         super().__init__(handler)
-        self._sockets_max = config.connections_max + config.sockets_spare_max
+        spare = config.sockets_spare_max
+        places = Places(config.connections_max + spare, config.connections_per_address_max + (spare + 1) // 2)
         # aiohttp looks at this time-out from the moment a socket is accepted, so it bounds the handshake as well.
-        self._options = {
+        self._options: dict[str, Any] = {
+            "places": places,
             "keepalive_timeout": config.handshake_timeout_s,
             "access_log": None,
             "logger": _log,
@@ -50,8 +52,7 @@ class _Server(web.Server):
         }
 
     def __call__(self) -> web.RequestHandler:
-        full = len(self.connections) >= self._sockets_max
-        return Connection(self, full=full, loop=asyncio.get_running_loop(), **self._options)
+        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
 class HttpServer:
