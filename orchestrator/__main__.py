@@ -1,6 +1,6 @@
 """`python -m orchestrator` is `bascule`."""
 
-from orchestrator.cli import main
+from orchestrator.cli import entry
 
 if __name__ == "__main__":
-    main()
+    entry()

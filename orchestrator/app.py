@@ -37,10 +37,13 @@ from orchestrator.stores.limits import StoreLimits
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.http_server import HttpServer
 from orchestrator.transports.listening import ListenError
+from replwire.errors import WireError
 
 WORKERS: Final = "workers"
 INSTALLATION_CHARS: Final = 16
 SERVER_NAME_BYTES: Final = 4
+REFUSED: Final = "refused"
+"""How a store that does not take our password says so in the `cause` of its error."""
 
 _log = structlog.get_logger("bascule.app")
 
@@ -116,6 +119,7 @@ async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpSe
     found = await _build_store(settings, metrics)
     if found.private is not None:
         parts.push_async_callback(found.private.stop_even_if_found)
+    await _look_at_store(found.store)
     runtime = await build_runtime(settings, config)
     name, clock = _server_name(), SystemClock()
     engine = Engine(runtime=runtime, store=found.store, clock=clock, config=config, metrics=metrics, server_name=name)
@@ -198,6 +202,22 @@ async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
             raise StartError(str(error)) from None
         address = private.url
     return _StoreParts(_store_at(address, settings, metrics), private)
+
+
+async def _look_at_store(store: Store) -> None:
+    """Say what of its settings loses data. One that is away may come; one that refuses us is a mistake of ours."""
+    try:
+        facts = await store.facts()
+    except WireError as error:
+        if error.details.get("cause") != REFUSED:
+            return
+        await store.close()
+        raise StartError(
+            "the Redis refuses us: look at the user and password in --redis-url, BASCULE_REDIS__PASSWORD "
+            "or BASCULE_REDIS__PASSWORD_FILE"
+        ) from None
+    for warning in facts.warnings:
+        _log.warning("store doubted", cause=warning)
 
 
 def _store_at(address: str, settings: Settings, metrics: Metrics) -> Store:

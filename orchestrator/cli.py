@@ -6,6 +6,7 @@ for, stderr the logs and the reasons.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ import click
 from orchestrator.core.principal import SCOPES
 
 WRONG_SETTINGS: Final = 2
+STDIN: Final = 0
+STDOUT: Final = 1
+STDERR: Final = 2
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -45,10 +49,27 @@ _FLAGS: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
 )
 
 
+def entry() -> None:
+    """What the installed command runs: `main` with a stdin, stdout and stderr, whatever the caller has closed.
+
+    Without it the first socket would get the number of a closed one, and be written to as if it were stdout.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(opened)
+    sys.stdin = sys.stdin or os.fdopen(STDIN, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(STDOUT, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w", encoding="utf-8", closefd=False)
+    main()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="bascule", prog_name="bascule")
 def main() -> None:
-    """A REPL as a service: durable Python sessions in locked-down workers, behind one front door."""
+    """A REPL as a service: durable Python sessions in locked-down workers, behind one front door.
+
+    Exit codes: 0 done, 1 it could not be done, 2 the command line or the settings are wrong.
+    """
 
 
 def _with_flags(command: _Command) -> _Command:
@@ -103,11 +124,17 @@ def _nested(flags: dict[str, Any], more: tuple[str, ...]) -> dict[str, Any]:
         given.append((name.split("."), text))
     nested: dict[str, Any] = {}
     for path, value in given:
-        section = nested
-        for part in path[:-1]:
-            section = section.setdefault(part, {})
-        section[path[-1]] = value
+        _put(nested, path, value)
     return nested
+
+
+def _put(nested: dict[str, Any], path: list[str], value: object) -> None:
+    section = nested
+    for part in path[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise click.BadParameter(f"{part!r} is a value, it has no {'.'.join(path)!r}", param_hint="--set")
+    section[path[-1]] = value
 
 
 def _is_given(value: object) -> bool:
@@ -121,8 +148,13 @@ def _configure_logs(level: str, format_: str) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more, with a traceback, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        raise _Failure(f"stdout can't be written to: {error.strerror}") from None
 
 
 @main.command()

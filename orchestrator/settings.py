@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
 from pydantic import Field as Setting
@@ -22,7 +23,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import SettingsError as SourceError
 
 from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
-from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.core.sandbox import MIB, SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
 from replwire.limits import LIMITS, default_limits
@@ -34,6 +35,20 @@ SYSTEM_FILE: Final = Path("/etc/bascule/config.toml")
 SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal")
 """Settings that may be given as a file's content, by the same name and `_FILE`."""
 
+MEMORY_BYTES_MIN: Final = 32 * MIB
+"""Of a worker: with less its interpreter does not come up."""
+PORT_MAX: Final = 65535
+
+_COUNTED: Final = Setting(ge=0)
+_MEASURED: Final = Setting(gt=0, allow_inf_nan=False)
+"""Times and shares: with an interval of 0 a round never ends, with a time-out of 0 nobody is in time."""
+_BOUNDS: Final = {
+    "port": Setting(ge=0, le=PORT_MAX),
+    "metrics_port": Setting(ge=0, le=PORT_MAX),
+    "memory_bytes": Setting(ge=MEMORY_BYTES_MIN),
+    "refill_at_once": Setting(ge=1),
+}
+"""Where a value outside would start a server that cannot serve."""
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
@@ -45,14 +60,18 @@ def _section(kind: type, *left_out: str) -> type[BaseModel]:
     """A section that holds the fields of a frozen dataclass, with its defaults."""
     hints = get_type_hints(kind)
     taken: dict[str, Any] = {
-        item.name: (_counted(hints[item.name]), _default(item)) for item in fields(kind) if item.name not in left_out
+        item.name: (_bounded(item.name, hints[item.name]), _default(item))
+        for item in fields(kind)
+        if item.name not in left_out
     }
     return create_model(f"{kind.__name__}Section", __config__=_STRICT, **taken)
 
 
-def _counted(hint: Any) -> Any:
-    """Times, sizes and counts are never negative."""
-    return Annotated[hint, Setting(ge=0)] if hint in (int, float, int | None) else hint
+def _bounded(name: str, hint: Any) -> Any:
+    """Sizes and counts are never negative, times are longer than nothing, and some have bounds of their own."""
+    if hint is float:
+        return Annotated[hint, _MEASURED]
+    return Annotated[hint, _BOUNDS.get(name, _COUNTED)] if hint in (int, int | None) else hint
 
 
 def _default(item: Field[Any]) -> Any:
@@ -183,11 +202,11 @@ class Settings(BaseSettings):
         )
 
     def _installation_keys(self) -> InstallationKeys:
-        given = self.keys.stamp, self.keys.seal
+        given = [key.get_secret_value() for key in (self.keys.stamp, self.keys.seal) if key is not None]
         try:
-            if given[0] is not None and given[1] is not None:
-                return InstallationKeys(*(key_of_text(key.get_secret_value()) for key in given if key is not None))
-            return kept_keys(self.state_folder)
+            if len(given) == 1:
+                raise ValueError("give both keys.stamp and keys.seal, or neither")
+            return InstallationKeys(*map(key_of_text, given)) if given else kept_keys(self.state_folder)
         except (ValueError, InstallationKeysError) as error:
             raise SettingsError(f"keys: {error}") from None
 
@@ -234,7 +253,7 @@ def load(flags: Mapping[str, Any], file: Path | None = None) -> Settings:
         settings = Settings(**flags)
     except ValidationError as error:
         raise SettingsError("\n".join(_words(error))) from None
-    except (SourceError, tomllib.TOMLDecodeError) as error:
+    except (SourceError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{file or 'environment'}: {error}") from None
     finally:
         _toml_file.reset(restore)
@@ -252,10 +271,18 @@ def check_for_serving(settings: Settings) -> None:
         )
     if settings.auth.dev_token is None and settings.auth.keys_file is None:
         raise SettingsError("nobody could connect: give --dev-token TOKEN (on loopback) or --keys-file FILE")
+    _check_origins(settings.http_config().origins)
     if not settings.embedded and settings.runtime is None:
         raise SettingsError("choose where workers run: --embedded (a laptop), or --runtime docker|bubblewrap")
     if not settings.embedded and settings.redis.url is None:
         raise SettingsError("choose where sessions are kept: --redis-url redis://HOST:6379 (or --embedded, a laptop)")
+
+
+def _check_origins(origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != f"{parts.scheme}://{parts.netloc}" or not parts.scheme or not parts.netloc:
+            raise SettingsError(f"server.origins: {origin!r} is no origin: write it as https://console.example.com")
 
 
 def _check_limits(settings: Settings) -> None:

@@ -74,17 +74,30 @@ class KeysFileError(Exception):
 
 def read_keys(path: Path) -> tuple[KeyEntry, ...]:
     """The entries of a file; raises `KeysFileError`."""
+    return _entries(path, _text_of(path))
+
+
+def _text_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            text = file.read(FILE_BYTES_MAX).decode("utf-8")
-        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        entries = _KeyFile.model_validate(raw).keys
+            content = file.read(FILE_BYTES_MAX + 1)
+        if len(content) > FILE_BYTES_MAX:
+            raise KeysFileError(f"{path}: over {FILE_BYTES_MAX} bytes")
+        return content.decode("utf-8")
     except OSError as error:
         raise KeysFileError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise KeysFileError(f"{path}: {error}") from None
+
+
+def _entries(path: Path, text: str) -> tuple[KeyEntry, ...]:
+    try:
+        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        entries = _KeyFile.model_validate(raw).keys
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise KeysFileError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise KeysFileError(f"{path}: {error}") from None
     _check_entries(path, entries)
     return entries
@@ -109,6 +122,8 @@ class ApiKeys:
         self._stamp = _stamp(path)
         self._principals = _by_digest(read_keys(path))
         self._look_at = monotonic() + LOOK_AGAIN_S
+        if not self._principals:
+            _log.warning("keys missed", file=str(path), meaning="it holds no key that is in force: nobody can connect")
 
     def authenticate(self, token: str) -> Principal:
         """The key's Principal; raises `unauthenticated`."""
@@ -170,11 +185,12 @@ def append_entry(path: Path, entry: KeyEntry) -> None:
     """Add an entry to a TOML file, made (mode 0600) if absent; raises `KeysFileError`, and then nothing was written."""
     if path.suffix == ".json":
         raise KeysFileError(f"{path}: only a TOML file can be added to")
-    if path.exists():
-        read_keys(path)
+    text = "\n" + entry_text(entry)
+    # What is there and what is added may each be fine alone: after `keys = []` no `[[keys]]` can follow.
+    _entries(path, (_text_of(path) if path.exists() else "") + text)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.write("\n" + entry_text(entry))
+            file.write(text)
     except OSError as error:
         raise KeysFileError(f"{path}: {error.strerror}") from None

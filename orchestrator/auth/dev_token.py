@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import string
 from typing import Final
 
-from orchestrator.auth.chain import refusal
+from orchestrator.auth.chain import TOKEN_CHARS_MAX, refusal
 from orchestrator.core.principal import Principal
 
 DEVELOPER: Final = Principal(tenant="dev", subject="developer")
+
+_SHOWABLE: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
+"""What comes through a header as it was given: spaces are cut off, other characters have several encodings."""
 
 
 def digest_of(token: str) -> bytes:
@@ -18,11 +22,11 @@ def digest_of(token: str) -> bytes:
 
 
 class DevToken:
-    """An Authenticator that knows one token."""
+    """An Authenticator that knows one token; one that no client could show is a `ValueError`."""
 
     def __init__(self, token: str) -> None:
-        if not token:
-            raise ValueError("the dev token is empty")
+        if not 1 <= len(token) <= TOKEN_CHARS_MAX or not _SHOWABLE.issuperset(token):
+            raise ValueError(f"the dev token is 1 to {TOKEN_CHARS_MAX} ASCII letters, digits and signs, without spaces")
         self._digest = digest_of(token)
 
     def authenticate(self, token: str) -> Principal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import signal
 import sys
@@ -23,8 +22,11 @@ _LONG_EVAL: Final = "import time; print('running'); time.sleep(20)"
 
 def run_demo(*, prompt: bool) -> None:
     """Show it, then a prompt if wanted; cleans up after itself. Raises `DemoError`."""
-    with contextlib.suppress(KeyboardInterrupt), throw_away_folder() as folder:
-        asyncio.run(_demo(DemoServer(folder, token := secrets.token_urlsafe(16)), token, prompt=prompt))
+    with throw_away_folder() as folder:
+        try:
+            asyncio.run(_demo(DemoServer(folder, token := secrets.token_urlsafe(16)), token, prompt=prompt))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise DemoError("ended by a signal before it was done") from None
 
 
 async def _demo(server: DemoServer, token: str, *, prompt: bool) -> None:

@@ -20,6 +20,8 @@ TRACEBACK_CHARS_MAX: Final = 8192
 """Of a traceback, whose end says most: its beginning is cut."""
 FIELDS_MAX: Final = 32
 """Facts of one event; further ones are dropped."""
+TALKATIVE: Final = "aiohttp.websocket"
+"""Logs the subprotocols that a stranger offers, before any token was looked at; some clients put their token there."""
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 Event = MutableMapping[str, Any]
@@ -52,6 +54,7 @@ def configure_logs(level: str = "info", *, stream: TextIO | None = None, as_json
     root.handlers[:] = [handler]
     root.setLevel(max(threshold, logging.WARNING))
     logging.getLogger("bascule").setLevel(threshold)
+    logging.getLogger(TALKATIVE).setLevel(logging.CRITICAL)
 
 
 def _processors() -> list[Processor]:

@@ -6,7 +6,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -15,10 +14,9 @@ from orchestrator.core.principal import Principal
 from orchestrator.ports import Authenticator
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.configuration import HttpConfig
+from orchestrator.transports.connection import ADDRESS_UNKNOWN
 from orchestrator.transports.problems import problem
 from replwire.errors import WireError
-
-ADDRESS_UNKNOWN: Final = "unknown"
 
 
 class Refusal(Exception):

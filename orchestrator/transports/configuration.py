@@ -47,7 +47,8 @@ class HttpConfig:
     connections_per_tenant_max: int = 2000
     connections_per_address_max: int = 2000
     sockets_spare_max: int = 1000
-    """Sockets beyond `connections_max` for what is no WebSocket (yet): health checks, handshakes."""
+    """Sockets beyond `connections_max` for what is no WebSocket (yet): health checks, handshakes. One address may have
+    half of them beyond its `connections_per_address_max`; who comes when there is none is hung up on."""
     retry_after_s: int = 2
     """What a client hears that was refused for want of room."""
     handshake_timeout_s: float = 10.0

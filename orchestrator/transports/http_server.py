@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
@@ -14,16 +14,16 @@ from orchestrator.ports import Authenticator
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports import health
 from orchestrator.transports.admission import Admission, Refusal
-from orchestrator.transports.channel import Arrivals
 from orchestrator.transports.configuration import HttpConfig, is_loopback
+from orchestrator.transports.connection import Connection, Places
 from orchestrator.transports.health import Health
 from orchestrator.transports.listening import listen
-from orchestrator.transports.problems import problem
+from orchestrator.transports.problems import SERVER, problem
 from orchestrator.transports.websocket import Host, WebSocketTransport, session_of
 
 HEADER_LINE_BYTES_MAX: Final = 8190
-SERVER: Final = "bascule"
-"""What strangers are told of the software; versions are in `describe`, for those who may connect."""
+LINGERING_S: Final = 1.0
+"""For a client to stop sending what was refused, so that it can read why."""
 SHUTDOWN_TIMEOUT_S: Final = 2.0
 """For requests that still run when the server ends."""
 
@@ -32,42 +32,27 @@ _log = structlog.get_logger("bascule.transport")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class _Connection(web.RequestHandler):
-    """aiohttp's protocol of one socket, which also counts what arrives."""
-
-    __slots__ = ("arrivals", "full")
-
-    def __init__(self, manager: web.Server, *, full: bool, **options: Any) -> None:
-        super().__init__(manager, **options)
-        self.arrivals = Arrivals()
-        self.full = full
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if self.full:
-            cast(asyncio.Transport, transport).abort()
-
-    def data_received(self, data: bytes) -> None:
-        self.arrivals.chunks += 1
-        super().data_received(data)
-
-
 class _Server(web.Server):
     def __init__(self, handler: Handler, config: HttpConfig) -> None:
         super().__init__(handler)
-        self._sockets_max = config.connections_max + config.sockets_spare_max
+        spare = config.sockets_spare_max
+        places = Places(config.connections_max + spare, config.connections_per_address_max + (spare + 1) // 2)
         # aiohttp looks at this time-out from the moment a socket is accepted, so it bounds the handshake as well.
-        self._options = {
+        self._options: dict[str, Any] = {
+            "places": places,
             "keepalive_timeout": config.handshake_timeout_s,
             "access_log": None,
             "logger": _log,
             "max_line_size": HEADER_LINE_BYTES_MAX,
             "max_field_size": HEADER_LINE_BYTES_MAX,
+            "response_timeout_s": config.channel.slow_client_timeout_s,
+            # No request here has a body: one that comes is not looked into, and not waited for.
+            "auto_decompress": False,
+            "lingering_time": LINGERING_S,
         }
 
     def __call__(self) -> web.RequestHandler:
-        full = len(self.connections) >= self._sockets_max
-        return _Connection(self, full=full, loop=asyncio.get_running_loop(), **self._options)
+        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
 class HttpServer:
@@ -135,8 +120,8 @@ class HttpServer:
         return response
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.method not in ("GET", "HEAD"):
-            return problem(405, "method_not_allowed", "only GET is served", headers={"Allow": "GET, HEAD"})
+        if (refused := _refused_form(request)) is not None:
+            return refused
         if request.path in health.PATHS:
             return await self._health.answer(request)
         if request.path == "/metrics" and self._metrics_here:
@@ -146,12 +131,33 @@ class HttpServer:
         except Refusal as refusal:
             return refusal.response
         connection = request.protocol
-        assert isinstance(connection, _Connection)
+        assert isinstance(connection, Connection)
         return await self._transport.serve(request, session, connection.arrivals)
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._dispatch_metrics(request)
+        response.headers["Server"] = SERVER
+        return response
+
+    async def _dispatch_metrics(self, request: web.BaseRequest) -> web.Response:
+        if (refused := _refused_form(request)) is not None:
+            return refused
         if request.path == "/metrics":
             return self._health.metrics()
         if request.path in health.PATHS:
             return await self._health.answer(request)
         return problem(404, "not_found", "nothing is served here")
+
+
+def _refused_form(request: web.BaseRequest) -> web.Response | None:
+    """Methods that nothing here has, and bodies, which nothing here takes; what comes after them is not read."""
+    response = None
+    if "Content-Encoding" in request.headers:
+        response = problem(415, "unsupported_encoding", "no content encoding is served")
+    elif request.method not in ("GET", "HEAD"):
+        response = problem(405, "method_not_allowed", "only GET is served", headers={"Allow": "GET, HEAD"})
+    elif request.body_exists:
+        response = problem(413, "too_large", "a request here has no body")
+    if response is not None:
+        response.force_close()
+    return response

@@ -9,6 +9,8 @@ from aiohttp import web
 from replwire.envelopes import encode
 
 PROBLEM_TYPE: Final = "application/problem+json"
+SERVER: Final = "bascule"
+"""What strangers are told of the software; versions are in `describe`, for those who may connect."""
 
 _TITLES: Final = {
     400: "Bad request",
@@ -16,6 +18,8 @@ _TITLES: Final = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    413: "Content too large",
+    415: "Unsupported media type",
     426: "Upgrade required",
     500: "Internal error",
     503: "Unavailable",

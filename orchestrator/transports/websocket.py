@@ -18,7 +18,7 @@ from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.admission import Admission, Guest, Refusal
 from orchestrator.transports.channel import Arrivals, WebSocketChannel
 from orchestrator.transports.configuration import HttpConfig
-from orchestrator.transports.problems import problem
+from orchestrator.transports.problems import SERVER, problem
 from orchestrator.transports.watch import Watch
 from replwire.messages import SUBPROTOCOL
 
@@ -72,7 +72,7 @@ class WebSocketTransport:
             protocols=(SUBPROTOCOL,), compress=False, heartbeat=None, autoping=False, decode_text=False,
             max_msg_size=self._config.channel.envelope_bytes_max + 1, timeout=self._config.channel.close_timeout_s,
         )  # fmt: skip
-        socket.headers["Server"] = "bascule"
+        socket.headers["Server"] = SERVER
         structlog.contextvars.bind_contextvars(connection_id=prefixed_id("con", secrets.token_bytes(RANDOM_BYTES)))
         try:
             if request.method != "GET" or not socket.can_prepare(request):
@@ -134,4 +134,5 @@ def session_of(path: str) -> str | None:
 
 def _upgrade_required() -> web.Response:
     detail = f"connect with a WebSocket client, a Bearer token and, if you like, the subprotocol {SUBPROTOCOL}"
-    return problem(426, "upgrade_required", detail, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    return problem(426, "upgrade_required", detail, headers=headers)

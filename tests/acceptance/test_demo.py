@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import signal
 import sys
 from pathlib import Path
 
@@ -16,11 +17,12 @@ DEMO_TIMEOUT_S = 90
 ORCHESTRATOR = (sys.executable, "-m", "orchestrator")
 
 
-async def test_the_demo_shows_both_survivals(tmp_path: Path) -> None:
-    """Without a terminal it ends by itself, with exit code 0, and cleans up."""
+@pytest.mark.parametrize("stdin", ["</dev/null", "<&-"])
+async def test_the_demo_shows_both_survivals(stdin: str, state: Path) -> None:
+    """Without a terminal, with a stdin or not, it ends by itself, with exit code 0, and cleans up."""
     demo = await asyncio.create_subprocess_exec(
-        *ORCHESTRATOR, "demo", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": "/tmp"},
+        "sh", "-c", f'exec "$0" "$@" {stdin}', *ORCHESTRATOR, "demo", stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(state)},
     )  # fmt: skip
     said, _ = await asyncio.wait_for(demo.communicate(), DEMO_TIMEOUT_S)
     text = said.decode()
@@ -29,15 +31,33 @@ async def test_the_demo_shows_both_survivals(tmp_path: Path) -> None:
     assert "survived both" in text
     assert text.count("kill -9") == 2
     assert "worker_" in text
-    assert leftovers("bascule-demo-") == []
+    assert (leftovers(str(state)), list(state.iterdir())) == ([], [])
 
 
-async def test_on_a_terminal_there_is_a_prompt() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_in_order(number: signal.Signals, state: Path) -> None:
+    """Exit code 1, one line, and neither the server nor its folder stays."""
+    demo = await asyncio.create_subprocess_exec(
+        *ORCHESTRATOR, "demo", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE, env={**os.environ, "TMPDIR": str(state)},
+    )  # fmt: skip
+    assert demo.stdout is not None
+    async with asyncio.timeout(DEMO_TIMEOUT_S):
+        while b"kill -9" not in (line := await demo.stdout.readline()):
+            assert line
+        demo.send_signal(number)
+        _, err = await demo.communicate()
+    assert (demo.returncode, err.decode()) == (1, "Error: ended by a signal before it was done\n")
+    assert (leftovers(str(state)), list(state.iterdir())) == ([], [])
+
+
+async def test_on_a_terminal_there_is_a_prompt(state: Path) -> None:
     """It sees the variable, takes statements over several lines, is interrupted by Ctrl-C and ended by Ctrl-D."""
     terminal, end = pty.openpty()
     demo = await asyncio.create_subprocess_exec(
-        *ORCHESTRATOR, "demo", stdin=end, stdout=end, stderr=end, start_new_session=True
-    )
+        *ORCHESTRATOR, "demo", stdin=end, stdout=end, stderr=end, start_new_session=True,
+        env={**os.environ, "TMPDIR": str(state)},
+    )  # fmt: skip
     os.close(end)
     screen = Screen(terminal)
     try:
@@ -62,7 +82,7 @@ async def test_on_a_terminal_there_is_a_prompt() -> None:
         screen.close()
         if demo.returncode is None:
             demo.kill()
-    assert leftovers("bascule-demo-") == []
+    assert (leftovers(str(state)), list(state.iterdir())) == ([], [])
 
 
 class Screen:

@@ -64,7 +64,9 @@ async def test_an_interrupt_hits_the_running_eval_only(embedded: Server):
     """The loop ends at once, is committed, and the next eval is untouched."""
     async with connect(embedded.url, TOKEN) as client:
         await client.eval("n = 0")
-        running = await client.send("eval", {"code": "print('on', flush=True)\nwhile True: n += 1", "stream": True})
+        running = await client.send(
+            "eval", {"code": "n += 1\nprint('on', flush=True)\nwhile True: n += 1", "stream": True}
+        )
         await client.wait_for(lambda e: e["type"] == "stream")
         reply = await client.ask("interrupt")
         answer = (await client.terminal(running))["payload"]

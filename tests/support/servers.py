@@ -16,6 +16,15 @@ from support.server import Server
 
 
 @pytest.fixture
+def state() -> Iterator[Path]:
+    """A state folder with a short path that session users can go through, for servers that a test starts itself."""
+    folder = Path(tempfile.mkdtemp(prefix="bascule-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
 async def embedded() -> AsyncIterator[Server]:
     """The laptop's one-liner, in a state folder of its own."""
     async for server in _running("--embedded"):

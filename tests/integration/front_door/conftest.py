@@ -1,17 +1,5 @@
 """Every test here runs on both event loops: their transports are not the same, and both are served."""
 
-import asyncio
-import importlib.util
-from collections.abc import Callable, Mapping
+from support.loops import pytest_asyncio_loop_factories
 
-Factory = Callable[[], asyncio.AbstractEventLoop]
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Factory]:
-    """The loops by name; uvloop (extra `speed`) where it is installed."""
-    factories: dict[str, Factory] = {"asyncio": asyncio.new_event_loop}
-    if importlib.util.find_spec("uvloop") is not None:
-        import uvloop
-
-        factories["uvloop"] = uvloop.new_event_loop
-    return factories
+__all__ = ["pytest_asyncio_loop_factories"]

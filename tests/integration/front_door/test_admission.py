@@ -116,6 +116,25 @@ async def test_sockets_that_are_no_websockets_are_bounded_too() -> None:
             assert await client.recv() == "hello"
 
 
+async def test_one_address_cannot_take_all_sockets() -> None:
+    """Beyond its own share it is hung up on, while another address is served; a place given up can be had again."""
+    async with front_door(settings={"connections_per_address_max": 1, "sockets_spare_max": 4}) as door:
+        held = [await asyncio.open_connection("127.0.0.1", door.server.port) for _ in range(4)]
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await held[3][0].read() == b""
+        async with connect(door.url, additional_headers=HEADERS, local_addr=("127.0.0.2", 0)) as other:
+            await other.send("hello")
+            assert await other.recv() == "hello"
+        for _, writer in held:
+            writer.close()
+            with contextlib.suppress(ConnectionResetError):
+                await writer.wait_closed()
+        async with connect(door.url, additional_headers=HEADERS) as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+
+
 async def test_a_slow_handshake_is_cut() -> None:
     """A socket that never sends its headers is closed in time, and does not delay others."""
     async with front_door(settings={"handshake_timeout_s": 0.5}) as door:

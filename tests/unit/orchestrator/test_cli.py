@@ -42,6 +42,12 @@ def test_the_dev_token_off_loopback_is_refused() -> None:
         (("--port", "many"), "not a valid integer"),
         (("--runtime", "chroot"), "is not one of"),
         (("--config", "/nowhere/config.toml"), "no such file"),
+        (("--port", "65536"), "server.port"),
+        (("--set", "server=1", "--set", "server.port=2"), "'server' is a value"),
+        (("--set", "server.host.x=2", "--host", "localhost"), "'host' is a value"),
+        (("--dev-token", "two words"), "without spaces"),
+        (("--dev-token", "ключ"), "ASCII"),
+        (("--dev-token", ""), "1 to 4096"),
     ],
 )
 def test_mistakes_are_exit_code_2(words: tuple[str, ...], meant: str) -> None:

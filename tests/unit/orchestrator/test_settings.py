@@ -154,3 +154,46 @@ def test_what_makes_no_server_is_refused(flags: dict[str, object], words: str) -
 def test_what_makes_a_server_is_fine(flags: dict[str, object]) -> None:
     """The two one-liners of the README, and the dev token on IPv6 loopback."""
     check_for_serving(load(flags))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"server": {"port": 65536}}, "server.port: .* less than or equal to 65535"),
+        ({"server": {"metrics_port": 65536}}, "server.metrics_port: .* less than or equal to 65535"),
+        ({"sandbox": {"cpus": 0}}, "sandbox.cpus: .* greater than 0"),
+        ({"sandbox": {"cpus": "inf"}}, "sandbox.cpus: .* finite"),
+        ({"server": {"recheck_interval_s": 0}}, "server.recheck_interval_s: .* greater than 0"),
+        ({"server": {"handshake_timeout_s": "nan"}}, "server.handshake_timeout_s: "),
+        ({"channel": {"heartbeat_s": 0}}, "channel.heartbeat_s: .* greater than 0"),
+        ({"engine": {"sweep_interval_s": 0}}, "engine.sweep_interval_s: .* greater than 0"),
+        ({"engine": {"refill_at_once": 0}}, "engine.refill_at_once: .* greater than or equal to 1"),
+        ({"sandbox": {"memory_bytes": 1}}, "sandbox.memory_bytes: .* greater than or equal to 33554432"),
+    ],
+)
+def test_a_value_that_no_server_could_work_with_is_refused(flags: dict[str, object], words: str) -> None:
+    """At start, not when the first worker fails."""
+    with pytest.raises(SettingsError, match=words):
+        load(flags)
+
+
+def test_one_key_without_the_other_is_refused(tmp_path: Path) -> None:
+    """The one that was given would not be in force, in silence."""
+    with pytest.raises(SettingsError, match=r"both keys\.stamp and keys\.seal"):
+        load({"keys": {"stamp": "ab" * 32}, "state_dir": tmp_path}).engine_config()
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    """It names the file."""
+    file = tmp_path / "config.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"config.toml: 'utf-8' codec"):
+        load({}, file)
+
+
+@pytest.mark.parametrize("origin", ["console.example", "https://", "https://console.example/", "*"])
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    """It would never equal what a browser sends."""
+    flags = {**SERVER, "auth": {"dev_token": "t"}, "server": {"origins": (origin,)}}
+    with pytest.raises(SettingsError, match="is no origin"):
+        check_for_serving(load(flags))

@@ -129,7 +129,7 @@ class Interpreter:
         told = from_json(text)
         chunks = dict(self._next_chunk() for _ in range(told["chunks"]))
         limits = told["limits"]
-        self._values.limit(limits["value_bytes_max"])
+        self._values.limit(limits["value_bytes_max"], limits["repr_bytes_max"])
         self._files.limit(limits["file_bytes_max"])
         self._state.limit(limits["files_max"])
         report = self._state.restore(manifest, chunks)

@@ -31,14 +31,15 @@ _SIMPLE: Final = frozenset(
 
 
 class Values:
-    """Shows values within `value_bytes_max`."""
+    """Shows values within `value_bytes_max` for each form, `repr_bytes_max` for the repr."""
 
     def __init__(self) -> None:
-        self._bytes_max = VALUE_BYTES_MAX
+        self._bytes_max = self._repr_bytes_max = VALUE_BYTES_MAX
 
-    def limit(self, value_bytes_max: int) -> None:
+    def limit(self, value_bytes_max: int, repr_bytes_max: int) -> None:
         """See `replwire.limits`."""
         self._bytes_max = min(value_bytes_max, VALUE_BYTES_MAX)
+        self._repr_bytes_max = min(repr_bytes_max, VALUE_BYTES_MAX)
 
     def shown(self, value: object) -> tuple[str, dict[str, Any]]:
         """Its repr and its bundle. Raises what the value's own `__repr__` raises."""
@@ -105,12 +106,13 @@ class Values:
 
     def _cut(self, text: str) -> str:
         """Text of at most so many bytes in UTF-8, with a mark where it was cut."""
-        if len(text) * 4 <= self._bytes_max:
+        bytes_max = self._repr_bytes_max
+        if len(text) * 4 <= bytes_max:
             return text
         data = text.encode("utf-8", "replace")
-        if len(data) <= self._bytes_max:
+        if len(data) <= bytes_max:
             return text
-        return data[: self._bytes_max].decode("utf-8", "ignore") + f"… [{len(data) - self._bytes_max} bytes cut]"
+        return data[:bytes_max].decode("utf-8", "ignore") + f"… [{len(data) - bytes_max} bytes cut]"
 
 
 def _quietly(make: Any, value: object, **words: object) -> Any:

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from orchestrator.auth.api_keys import (
@@ -159,3 +160,30 @@ def test_nothing_is_added_to_a_file_that_cannot_be_read(path: Path) -> None:
     with pytest.raises(KeysFileError):
         append_entry(path, new_key("acme", "ci")[1])
     assert path.read_text() == "[[keys]"
+
+
+def test_a_file_that_would_break_is_not_added_to(path: Path) -> None:
+    """`keys = []` and an entry behind it are no TOML: the list in force would be refused at the next look."""
+    path.write_text("keys = []\n")
+    with pytest.raises(KeysFileError, match=r"keys\.toml"):
+        append_entry(path, new_key("acme", "ci")[1])
+    assert path.read_text() == "keys = []\n"
+
+
+def test_a_file_over_the_limit_is_refused_and_never_read_in_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a list would lock the other half out in silence."""
+    append_entry(path, new_key("acme", "ci")[1])
+    monkeypatch.setattr("orchestrator.auth.api_keys.FILE_BYTES_MAX", path.stat().st_size)
+    assert len(read_keys(path)) == 1
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(KeysFileError, match="over"):
+        read_keys(path)
+
+
+@pytest.mark.parametrize("disabled", [True, None], ids=["disabled", "absent"])
+def test_a_list_without_a_key_in_force_is_warned_of(path: Path, disabled: bool | None) -> None:
+    """It is no mistake, keys may come; but whoever wonders why nobody gets in finds it in the log."""
+    path.write_text(entry_text(new_key("acme", "ci")[1]) + "disabled = true\n" if disabled else "")
+    with structlog.testing.capture_logs() as logged:
+        ApiKeys(path)
+    assert [(entry["event"], entry["file"]) for entry in logged] == [("keys missed", str(path))]

@@ -48,7 +48,8 @@ def test_an_empty_chain_lets_nobody_in() -> None:
         Chain([]).authenticate("anything")
 
 
-def test_an_empty_dev_token_is_a_mistake() -> None:
-    """It would be no secret."""
-    with pytest.raises(ValueError, match="empty"):
-        DevToken("")
+@pytest.mark.parametrize("token", ["", " ", "two words", "a\nb", "é", "x" * (TOKEN_CHARS_MAX + 1)])
+def test_a_dev_token_that_nobody_could_show_is_a_mistake(token: str) -> None:
+    """It would be no secret, or no header could carry it as it is."""
+    with pytest.raises(ValueError, match="without spaces"):
+        DevToken(token)

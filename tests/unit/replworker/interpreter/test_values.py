@@ -43,10 +43,10 @@ def test_a_class_is_no_rich_value(link):
 
 
 def test_a_large_value_is_cut_with_a_mark(worker):
-    """The limit counts bytes of UTF-8; a form that is too large is left out."""
-    link = worker.claimed(limits={"value_bytes_max": 1000})
+    """The limits count bytes of UTF-8; a form that is too large is left out."""
+    link = worker.claimed(limits={"value_bytes_max": 1000, "repr_bytes_max": 500})
     told = link.eval("'ä' * 5000").told
-    assert len(told["output"].encode()) < 1100 and told["output"].endswith("bytes cut]")
+    assert len(told["output"].encode()) < 550 and told["output"].endswith("bytes cut]")
     assert "text/html" not in bundle(link, "def _repr_html_(self): return 'x' * 5000")
 
 
