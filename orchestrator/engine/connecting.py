@@ -16,8 +16,8 @@ import structlog
 from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import Outcome, with_commit
 from orchestrator.core.session import Record, WorkerAddress, visible_to
-from orchestrator.engine.link import Link, open_link
-from orchestrator.engine.restoring import Restorer
+from orchestrator.engine.link import Link
+from orchestrator.engine.restoring import Restorer, open_link_to
 from orchestrator.engine.services import Services
 from orchestrator.ports import Raised, WorkerFate
 from replwire.cursors import Cursor
@@ -71,9 +71,11 @@ class Connector:
 
     def answer_from_store(self, pending: Pending) -> None:
         """The id was committed before: its stored outcome is the answer."""
-        task = asyncio.create_task(self._answer_from_store(pending))
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
+        self.aside(self._answer_from_store(pending))
+
+    def end_worker(self, worker: WorkerAddress) -> None:
+        """A worker that is no session's any more: whoever waits for a new one does not wait for its end."""
+        self.aside(self._services.runtime.stop(worker.worker))
 
     def stop(self) -> None:
         """The session is over."""
@@ -84,6 +86,17 @@ class Connector:
         if self._task is not None and not self._task.done() and self._task is not asyncio.current_task():
             self._task.cancel()
         self._task = asyncio.create_task(self._guarded(work))
+
+    def aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that decides nothing about the worker, beside what does."""
+        task = asyncio.create_task(work)
+        self._side_tasks.add(task)
+        task.add_done_callback(self._aside_done)
+
+    def _aside_done(self, task: asyncio.Task[None]) -> None:
+        self._side_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background work failed", session_id=self._session.id, exc_info=error)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -119,26 +132,40 @@ class Connector:
         if fate.alive is False:
             return False
         session = self._session
-        asked = {
-            "session": session.id,
-            "generation": record.generation,
-            "link_key": session.link_key(record.generation),
-        }
         try:
-            link = await self._dial(worker)
-            welcome = await link.call(Kind.ATTACH, (to_text(asked).encode(),))
-        except (OSError, WireError):
+            link = await open_link_to(self._services, session, worker)
+        except OSError:
             return False
-        checkpoint = await self._services.store.checkpoint(session.id)
-        session.committer.stop()
-        session.committer = session.new_committer(record, checkpoint.references if checkpoint else ())
-        session.linked(record, link, int(welcome.get("event", 0)))
+        try:
+            welcome = await self._attached(record, link)
+            if welcome is None:
+                return False
+            checkpoint = await self._services.store.checkpoint(session.id)
+            session.committer.stop()
+            session.committer = session.new_committer(record, checkpoint.references if checkpoint else ())
+            if session.policy.durability == "none":
+                # The store knows of no eval: the worker says where it is.
+                session.committer.seq = _number(welcome, "committed")
+            session.linked(record, link, _number(welcome, "event"))
+            if isinstance(running := welcome.get("running"), str):
+                session.stray.found(running)
+        finally:
+            if link is not session.link:
+                link.close()
         _log.info("worker adopted", session_id=session.id, generation=record.generation)
         return True
 
-    async def _dial(self, worker: WorkerAddress) -> Link:
-        sock = await self._services.runtime.dial(worker)
-        return await open_link(sock, self._session, self._session.policy.limits["link_window_bytes"])
+    async def _attached(self, record: Record, link: Link) -> dict[str, Any] | None:
+        """The worker's welcome; None when it does not answer or takes us for strangers."""
+        asked = {
+            "session": self._session.id,
+            "generation": record.generation,
+            "link_key": self._session.link_key(record.generation),
+        }
+        try:
+            return await link.call(Kind.ATTACH, (to_text(asked).encode(),))
+        except WireError:
+            return None
 
     # --- restore ------------------------------------------------------------------------------------------------
 
@@ -205,7 +232,7 @@ class Connector:
         self._services.metrics.replacements.labels(error.code).inc()
         raised = await self._raise(record)
         if old is not None:
-            self._end_worker(old)
+            self.end_worker(old)
         record = await self._record()
         lost = await self._answer_open(record, uncommitted, error)
         session.record = record
@@ -233,15 +260,10 @@ class Connector:
         raised = await self._raise(record)
         session.unlink()
         if record.worker is not None:
-            self._end_worker(record.worker)
+            self.end_worker(record.worker)
         session.tell("status", {"status": "parked", "cause": "idle"})
         session.record = await self._record()
         await self._go_on(raised)
-
-    def _end_worker(self, worker: WorkerAddress) -> None:
-        task = asyncio.create_task(self._services.runtime.stop(worker.worker))
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
 
     async def _answer_open(self, record: Record, uncommitted: tuple[Outcome, ...], error: WireError) -> bool:
         """Each open request that was dispatched ends now; whether anything that was told live did not happen."""
@@ -280,6 +302,13 @@ class Connector:
                 )
         except WireError as error:
             self._session.requests.fail(pending, error)
+
+
+def _number(welcome: dict[str, Any], name: str) -> int:
+    number = welcome.get(name)
+    if not isinstance(number, int) or not 0 <= number < 2**63:
+        raise WireError("worker_protocol_error", f"a welcome without a number for {name}")
+    return number
 
 
 def _for_request(error: WireError, record: Record) -> WireError:

@@ -48,6 +48,8 @@ class Conversation:
         self.role = "driver"
         self.told_everything = told_everything
         self.session: LiveSession | None = None
+        self._owing: set[LiveSession] = set()
+        """Sessions that it left with requests of its own still open."""
         self._channel = channel
         self._outbox: deque[tuple[str, Consumption | None]] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -131,6 +133,7 @@ class Conversation:
         """Leave the session running."""
         if self.session is not None:
             self.session.detach(self)
+            self._owing = {session for session in (*self._owing, self.session) if session.requests.owes(self)}
             self.session = None
             self.role = "driver"
 
@@ -183,6 +186,8 @@ class Conversation:
     async def _end(self) -> None:
         self._ended = True
         self.unbind()
+        for session in self._owing:
+            session.leave(self)
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)

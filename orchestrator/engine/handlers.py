@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.intake import Request
 from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, session_policy
 from orchestrator.core.seal import SealError
+from orchestrator.engine.link import Then
 from orchestrator.engine.session import LiveSession, Phase
 from replwire.cursors import parse_cursor
 from replwire.envelopes import Json
@@ -55,7 +56,7 @@ class Handlers:
             case Attach():
                 await self._attach(request, request.payload)
             case Interrupt() | Cancel() | Input():
-                self._control(request, request.payload)
+                await self._control(request, request.payload)
             case History():
                 await self._history(request, request.payload)
             case Detach():
@@ -129,6 +130,8 @@ class Handlers:
         return said
 
     async def _close(self, request: Request) -> None:
+        if self._talk.session is None and request.session is None:
+            raise WireError("not_found", "this connection has no session")
         session = await self._talk.bound(request.session)
         self._talk.unbind()
         await self._talk.sessions.end(session, "closed by its client")
@@ -136,8 +139,10 @@ class Handlers:
 
     # --- the running eval ---------------------------------------------------------------------------------------
 
-    def _control(self, request: Request, payload: Interrupt | Cancel | Input) -> None:
+    async def _control(self, request: Request, payload: Interrupt | Cancel | Input) -> None:
         session = self._talk.session
+        if request.session is not None:
+            session = await self._talk.bound(request.session)
         if session is None:
             if isinstance(payload, Interrupt):
                 self._talk.reply(request, {"status": "idle"})
@@ -158,12 +163,11 @@ class Handlers:
                 self._talk.reply(request, {"status": "delivered"})
 
     async def _interrupt(self, session: LiveSession, target: str | None) -> Json:
-        if session.link is None:
+        if session.link is None and not session.requests.has_dispatched:
             return {"status": "idle"}
-        said = await self._call(session, Kind.INTERRUPT, target or "", "interrupt")
+        texts = (target or "", "interrupt")
+        said = await self._call(session, Kind.INTERRUPT, *texts, then=session.requests.interrupted)
         status = said.get("status")
-        if status == "interrupted" and (running := session.requests.running()) is not None:
-            session.requests.escalate_after_grace(running, "interrupted")
         return {"status": status if status in ("interrupted", "idle", "mismatch") else "idle"}
 
     async def _cancel(self, session: LiveSession, target: str) -> Json:
@@ -171,17 +175,17 @@ class Handlers:
         if pending is not None and not pending.dispatched:
             session.requests.fail(pending, WireError("cancelled", "dropped from the queue before it started"))
             return {"status": "cancelled"}
-        if session.link is not None:
+        if session.link is not None or pending is not None:
             said = await self._call(session, Kind.CANCEL, target)
             if said.get("status") in ("cancelled", "running"):
                 return {"status": said["status"]}
         raise WireError("not_found", "no request of that id waits", field="payload.target")
 
-    async def _call(self, session: LiveSession, kind: Kind, *texts: str) -> dict[str, Any]:
+    async def _call(self, session: LiveSession, kind: Kind, *texts: str, then: Then | None = None) -> dict[str, Any]:
         if session.link is None:
             raise WireError("busy", "the session has no worker at the moment", retry_after_ms=200)
         session.last_used = self._talk.services.clock.monotonic()
-        return await session.link.call(kind, tuple(text.encode("utf-8") for text in texts))
+        return await session.link.call(kind, tuple(text.encode("utf-8") for text in texts), then=then)
 
     # --- the journal --------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -132,6 +132,17 @@ class RequestTable:
             # It waits behind another eval: its own time starts when it does.
             self.arm(pending)
 
+    def interrupted(self, said: dict[str, Any]) -> None:
+        """The agent's answer to a client's interrupt: what it hit has the grace to end, and nothing else."""
+        target = said.get("target")
+        if said.get("status") != "interrupted" or not isinstance(target, str):
+            return
+        pending = self._open.get(target)
+        if pending is None:
+            self._session.stray.interrupted(target)
+        elif pending.numbered and pending.dispatched:
+            self.escalate_after_grace(pending, "interrupted")
+
     def stop(self, pending: Pending, reason: str) -> None:
         """Interrupt a running request on our own account; what does not obey loses its worker."""
         link = self._session.link
@@ -191,8 +202,26 @@ class RequestTable:
                 pending.waiters.remove(subscriber)
                 payload = pending.request.payload
                 unwanted = not pending.waiters and isinstance(payload, Eval) and payload.on_disconnect == "interrupt"
-                if unwanted and pending.dispatched:
-                    self.stop(pending, "interrupted")
+                if unwanted:
+                    self._withdraw(pending)
+
+    def _withdraw(self, pending: Pending) -> None:
+        """Nobody wants it any more: it does not start, or it is interrupted; what else runs is left alone."""
+        link = self._session.link
+        if not pending.dispatched:
+            self.fail(pending, WireError("cancelled", "its client left before it started"))
+        elif link is not None:
+            link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=link.next_ref())
+            self.stop(pending, "interrupted")
+
+    def owes(self, subscriber: Subscriber) -> bool:
+        """Whether a client still waits for an answer."""
+        return any(subscriber in pending.waiters for pending in self._open.values())
+
+    @property
+    def has_dispatched(self) -> bool:
+        """Whether the worker may have something of ours."""
+        return any(pending.dispatched for pending in self._open.values())
 
 
 def _header(pending: Pending) -> tuple[bytes, int]:

@@ -24,6 +24,7 @@ from orchestrator.engine.reception import Reception
 from orchestrator.engine.request_table import RequestTable
 from orchestrator.engine.requests import Subscriber
 from orchestrator.engine.services import Services
+from orchestrator.engine.stray import Stray
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
@@ -69,6 +70,7 @@ class LiveSession:
         self.requests = RequestTable(services, self)
         self.connector = Connector(services, self)
         self.catch_up = CatchUp(services, self)
+        self.stray = Stray(services, self)
         self._reception = Reception(services, self)
         self._take_worker = take_worker
 
@@ -110,11 +112,14 @@ class LiveSession:
                 self.kept.discard(outcome.seq)
                 said = {"target": outcome.request_id, "seq": outcome.seq, "etag": etag, "durable": durable}
                 self.tell("committed", said)
-            else:
-                self._reception.finished(outcome, "committed", durable, etag)
+            # Also after a kept one: its id may have been sent again meanwhile.
+            self._reception.finished(outcome, "committed", durable, etag)
+        self.confirm(outcomes[-1].seq, outcomes[-1].request_id)
+
+    def confirm(self, seq: int, request_id: str) -> None:
+        """Tell the agent that it may forget its outcomes up to this one."""
         if self.link is not None:
-            final = outcomes[-1]
-            self.link.send_soon(Kind.CONFIRM, (SEQ.pack(final.seq), final.request_id.encode()))
+            self.link.send_soon(Kind.CONFIRM, (SEQ.pack(seq), request_id.encode()))
 
     def fenced(self) -> None:
         """See `CommitOwner`."""
@@ -158,14 +163,20 @@ class LiveSession:
         self.record, self.link = record, link
         self._move(Phase.LINKED)
         self.last_event = Cursor(record.generation, last_event)
+        if link.lost:
+            # It went between its welcome and now: nothing has been sent to it.
+            self.link_lost(link, "")
+            return
         self.tell("status", {"status": "ready"})
         for pending in self.requests.all():
             self.requests.dispatch(pending)
+        link.serve()
 
     def unlink(self) -> None:
         """Hang up, and let nothing more be committed under this generation."""
         self.committer.stop()
         self.requests.forget_refs()
+        self.stray.forget()
         link, self.link = self.link, None
         if link is not None:
             link.close()
@@ -200,11 +211,15 @@ class LiveSession:
         await self.catch_up.attach(subscriber, cursor)
 
     def detach(self, subscriber: Subscriber) -> None:
-        """This client hears nothing more of the session."""
+        """This client hears nothing more of the session but the answers to its open requests."""
         if subscriber in self.subscribers:
             self.subscribers.remove(subscriber)
-        self.requests.leave(subscriber)
         self.last_used = self.services.clock.monotonic()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """This client has gone."""
+        self.detach(subscriber)
+        self.requests.leave(subscriber)
 
     def tell(self, type_: str, payload: Json, *, cursor: Cursor | None = None) -> None:
         """A word about the session's own life, to those who want it."""
