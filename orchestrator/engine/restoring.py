@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import bounded_unsaved
 from orchestrator.core.seal import SealError
-from orchestrator.core.session import Checkpoint, Record, WorkerAddress
+from orchestrator.core.session import Checkpoint, KnownId, Record, WorkerAddress
 from orchestrator.engine.link import Link, open_link
 from orchestrator.engine.services import Services
 from orchestrator.ports import Raised
@@ -26,6 +26,9 @@ RESTORE_TIMEOUT_S: Final = 60.0
 TRIES_MAX: Final = 2
 """Workers that may be spent on a restore that fails (a checkpoint may be a poison pill); those that died while they
 waited in the pool don't count."""
+
+IDS_AT_ONCE: Final = 4096
+"""Rows of the id table in one frame."""
 
 CHUNKS_AT_ONCE: Final = 64
 """Fetched from the store with one call."""
@@ -92,11 +95,12 @@ class Restorer:
             "seq": record.seq,
             "durability": session.policy.durability,
             "limits": {**session.policy.limits, "handover_ms": self._services.config.handover_ms},
-            "ids": [[known.request_id, known.body_hash.hex(), known.seq] for known in ids],
+            "ids": [],
             "chunks": len(chunks),
         }
         if manifest:
             session.tell("status", {"status": "restoring"})
+        _send_ids(link, ids)
         parts = (to_text(claim).encode("utf-8"), manifest)
         return await link.call(Kind.CLAIM, parts, chunks=chunks.items(), timeout_s=RESTORE_TIMEOUT_S)
 
@@ -133,6 +137,13 @@ async def open_link_to(services: Services, session: LiveSession, worker: WorkerA
     """A link of this session to a worker, by its runtime; raises `OSError`."""
     sock = await services.runtime.dial(worker)
     return await open_link(sock, session, session.policy.limits["link_window_bytes"])
+
+
+def _send_ids(link: Link, ids: Sequence[KnownId]) -> None:
+    """The id table goes ahead of the claim: after a busy day it is larger than a frame may be."""
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        rows = [[known.request_id, known.body_hash.hex(), known.seq] for known in ids[start : start + IDS_AT_ONCE]]
+        link.send(Kind.IDS, (to_text(rows).encode("utf-8"),))
 
 
 def _lost(told: dict[str, Any]) -> dict[str, str]:
