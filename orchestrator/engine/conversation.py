@@ -12,7 +12,7 @@ import structlog
 
 from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import RefusedMessage, Request, read_request
-from orchestrator.core.policy import check_scope, effective_limits
+from orchestrator.core.policy import check_role, check_scope, effective_limits
 from orchestrator.core.principal import Principal
 from orchestrator.engine.handlers import Handlers
 from orchestrator.engine.requests import Consumption
@@ -31,7 +31,9 @@ GOING_AWAY_RETRY_MS: Final = 500
 GOING_AWAY_FLUSH_S: Final = 2.0
 """For a client to read what was meant for it before the goodbye."""
 
-_WITH_WORKER = frozenset({"eval", "complete", "inspect", "is_complete", "variables", "files"})
+_WITH_WORKER: Final = frozenset({"eval", "complete", "inspect", "is_complete", "variables", "files"})
+_NEW_WORK: Final = _WITH_WORKER | {"open", "attach"}
+"""What a front door that drains does not begin any more."""
 
 
 class Conversation:
@@ -67,7 +69,9 @@ class Conversation:
         """Until the client has gone. `session`: the one that the connection's address names."""
         try:
             if session is not None:
-                await self.bind(await self.sessions.find(session, self.principal.tenant), None)
+                role = "driver" if "eval" in self.principal.scopes else "observer"
+                check_role(self.principal, role)
+                await self.bind(await self.sessions.find(session, self.principal.tenant), None, role)
             while (text := await self._channel.receive()) is not None:
                 await self._message(text)
         except WireError as error:
@@ -93,6 +97,8 @@ class Conversation:
             self.deliver(self._error(request.id, WireError("internal", "something went wrong on our side")))
 
     async def _serve(self, request: Request) -> None:
+        if self.services.draining and request.type in _NEW_WORK:
+            raise WireError("draining", "this front door is going away", retry_after_ms=GOING_AWAY_RETRY_MS)
         if request.type in _WITH_WORKER:
             session = self.session
             if session is None or request.session not in (None, session.id):
@@ -145,7 +151,11 @@ class Conversation:
 
     def _error(self, id_: str | None, error: WireError) -> str:
         incident = self.services.fresh_id("inc")
-        _log.info("request refused", request_id=id_, code=error.code, cause=error.message, incident=incident)
+        session_id = self.session.id if self.session is not None else None
+        _log.info(
+            "request refused", session_id=session_id, request_id=id_, code=error.code, cause=error.message,
+            incident=incident,
+        )  # fmt: skip
         return to_text(envelope("error", error.payload(incident), self.services.clock.now(), id_=id_))
 
     def deliver(self, text: str, cost_bytes: int = 0, batch: Consumption | None = None) -> None:

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.intake import Request
-from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, session_policy
+from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, session_policy
 from orchestrator.core.seal import SealError
 from orchestrator.engine.link import Then
-from orchestrator.engine.session import LiveSession, Phase
+from orchestrator.engine.phase import Phase
+from orchestrator.engine.session import LiveSession
 from replwire.cursors import parse_cursor
 from replwire.envelopes import Json
 from replwire.errors import ERROR_CODES, WireError
@@ -109,8 +110,7 @@ class Handlers:
         talk = self._talk
         cursor = parse_cursor(payload.cursor) if payload.cursor is not None else None
         role = payload.role or "driver"
-        if role == "driver" and "eval" not in talk.principal.scopes:
-            raise WireError("forbidden", "the token lacks the scope 'eval'; attach as an observer", scope="eval")
+        check_role(talk.principal, role)
         session = await talk.sessions.find(payload.session, talk.principal.tenant)
         talk.told_everything = True
         session.connect()

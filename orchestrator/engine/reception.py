@@ -124,6 +124,8 @@ class Reception:
         pending = session.requests.get(outcome.request_id)
         if pending is None or not _is_of(outcome, pending):
             self._check_stamp(outcome)
+        if outcome.type != "eval" and "error" in outcome.payload:
+            client_fault(outcome.payload["error"])  # refused now, not when its commit is there
         if outcome.last_event > session.last_event.number:
             raise ProtocolBreach(f"eval {outcome.seq} ends with an event that was not sent")
         if pending is not None and pending.stop_reason and outcome.type == "eval" and outcome.payload["error"]:

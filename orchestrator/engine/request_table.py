@@ -81,7 +81,8 @@ class RequestTable:
         if len(self._open) >= waiting_max + RUNNING_MAX:
             said = f"{waiting_max} requests wait already"
             raise WireError("busy", said, retry_after_ms=200, limit="requests_waiting_max")
-        if pending.numbered and self._session.committer.store_is_away:
+        commits = pending.numbered and self._session.policy.durability != "none"
+        if commits and (self._session.committer.store_is_away or self._services.store_is_away):
             raise WireError("store_unavailable", "the store is away; nothing was started", retry_after_ms=1000)
 
     def dispatch(self, pending: Pending) -> None:

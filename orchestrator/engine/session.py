@@ -6,9 +6,8 @@ restoring, replacing a worker) is the work of `connecting`; what the worker says
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from enum import Enum
-from typing import Final
 
 from orchestrator.core.commits import link_key
 from orchestrator.core.encoding import to_text
@@ -19,6 +18,7 @@ from orchestrator.engine.catching_up import CatchUp
 from orchestrator.engine.commits import Committer
 from orchestrator.engine.connecting import Connector
 from orchestrator.engine.link import Link
+from orchestrator.engine.phase import Phase, move_phase
 from orchestrator.engine.pool import Progress
 from orchestrator.engine.reception import Reception
 from orchestrator.engine.request_table import RequestTable
@@ -34,23 +34,6 @@ TakeWorker = Callable[[str, Progress], Awaitable[WorkerAddress]]
 """Image and progress in, a warm worker out."""
 
 
-class Phase(Enum):
-    """Of the way to the worker."""
-
-    NONE = "none"
-    CONNECTING = "connecting"
-    LINKED = "linked"
-    ENDED = "ended"
-
-
-_MOVES: Final[dict[Phase, tuple[Phase, ...]]] = {
-    Phase.NONE: (Phase.CONNECTING, Phase.ENDED),
-    Phase.CONNECTING: (Phase.CONNECTING, Phase.LINKED, Phase.NONE, Phase.ENDED),
-    Phase.LINKED: (Phase.CONNECTING, Phase.ENDED),
-    Phase.ENDED: (),
-}
-
-
 class LiveSession:
     """Made by `Sessions`; over with `ended()`, or let go when nobody here needs it."""
 
@@ -60,6 +43,9 @@ class LiveSession:
         self.policy = record.policy
         self.id = record.session
         self.phase = Phase.NONE
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._was_linked = False
         self.link: Link | None = None
         self.subscribers: list[Subscriber] = []
         self.last_used = services.clock.monotonic()
@@ -88,6 +74,11 @@ class LiveSession:
             self.requests.dispatch(pending)
         else:
             self.connect()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something of it waits, runs, or is not committed yet."""
+        return bool(self.requests) or bool(self.committer.waiting)
 
     # --- from the link ------------------------------------------------------------------------------------------
 
@@ -133,12 +124,22 @@ class LiveSession:
         """See `CommitOwner`."""
         self.replace_worker("session_regressed", f"the store has only the commits up to {seq}")
 
+    def failed(self) -> None:
+        """See `CommitOwner`."""
+        self.replace_worker("internal", "something went wrong on our side")
+
     # --- the worker ---------------------------------------------------------------------------------------------
 
     def _move(self, to: Phase) -> None:
-        if to not in _MOVES[self.phase]:
-            raise AssertionError(f"a session does not go from {self.phase.value} to {to.value}")
-        self.phase = to
+        self.phase = move_phase(self.phase, to)
+        if to is Phase.CONNECTING:
+            self._settled.clear()
+        else:
+            self._settled.set()
+
+    async def settled(self) -> None:
+        """Until it is linked, or there is no way to a worker."""
+        await self._settled.wait()
 
     def connect(self) -> None:
         """See that there is a worker; open requests are dispatched when there is."""
@@ -154,7 +155,7 @@ class LiveSession:
 
     def park(self) -> None:
         """End the worker of a session that nobody uses; its state stays in the store."""
-        if self.phase is Phase.LINKED and not self.requests and not self.committer.waiting:
+        if self.phase is Phase.LINKED and not self.is_busy:
             self._move(Phase.CONNECTING)
             self.connector.park()
 
@@ -162,7 +163,11 @@ class LiveSession:
         """There is a worker: send it what waits."""
         self.record, self.link = record, link
         self._move(Phase.LINKED)
-        self.last_event = Cursor(record.generation, last_event)
+        heard, self.last_event = self.last_event, Cursor(record.generation, last_event)
+        if self._was_linked and heard.generation == record.generation and heard < self.last_event:
+            # Said while the link was lost; whoever wants it attaches with its cursor.
+            self.tell("gap", {"from": str(heard), "to": str(self.last_event)})
+        self._was_linked = True
         if link.lost:
             # It went between its welcome and now: nothing has been sent to it.
             self.link_lost(link, "")

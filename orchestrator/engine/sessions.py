@@ -8,9 +8,10 @@ import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
 from orchestrator.core.session import Record, SessionPolicy, Status, WorkerAddress, visible_to
+from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
 from orchestrator.engine.services import Services
-from orchestrator.engine.session import LiveSession, Phase
+from orchestrator.engine.session import LiveSession
 from replwire.errors import WireError
 
 _log = structlog.get_logger("bascule.sessions")
@@ -22,7 +23,6 @@ class Sessions:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._live: dict[str, LiveSession] = {}
-        self._finding: dict[str, asyncio.Lock] = {}
         self._pools: dict[str, Pool] = {}
         config = services.config
         for image in (config.sandbox.image, *config.images):
@@ -54,8 +54,7 @@ class Sessions:
 
     async def open(self, policy: SessionPolicy) -> LiveSession:
         """A new session; a worker is already on its way when this returns. Raises `capacity`."""
-        if len(self._live) >= self._services.config.sessions_max and not self._let_go_of_idle():
-            raise WireError("capacity", "this front door has all the sessions that it may have", retry_after_ms=5000)
+        self._make_room()
         random = self._services.random
         new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
         record = await self._services.store.create(new_id, policy)
@@ -67,19 +66,27 @@ class Sessions:
         return session
 
     async def find(self, session: str, tenant: str) -> LiveSession:
-        """An open session of this tenant; raises `not_found` or `session_gone`."""
+        """An open session of this tenant; raises `not_found`, `session_gone` or `capacity`."""
         if not is_session_id(session):
             raise WireError("not_found", "no such session")
-        live = self._live.get(session)
+        live = self._in_hand(session)
         if live is None:
-            async with self._finding.setdefault(session, asyncio.Lock()):
-                live = self._live.get(session) or await self._load(session, tenant)
-            self._finding.pop(session, None)
+            record = visible_to(await self._services.store.read(session), tenant, session)
+            # Whoever asked in the meantime may have it in hand by now.
+            live = self._in_hand(session)
+            if live is None:
+                self._make_room()
+                live = self._take_in_hand(record)
         visible_to(live.record, tenant, session)
         return live
 
-    async def _load(self, session: str, tenant: str) -> LiveSession:
-        return self._take_in_hand(visible_to(await self._services.store.read(session), tenant, session))
+    def _in_hand(self, session: str) -> LiveSession | None:
+        live = self._live.get(session)
+        return None if live is None or live.phase is Phase.ENDED else live
+
+    def _make_room(self) -> None:
+        if len(self._live) >= self._services.config.sessions_max and not self._let_go_of_idle():
+            raise WireError("capacity", "this front door has all the sessions that it may have", retry_after_ms=5000)
 
     def _take_in_hand(self, record: Record) -> LiveSession:
         live = LiveSession(self._services, record, self._take_worker)
@@ -101,15 +108,16 @@ class Sessions:
 
     def _let_go_of_idle(self) -> bool:
         for session in self._live.values():
-            if session.phase is Phase.NONE and not session.subscribers and not session.requests:
+            unused = session.phase is Phase.NONE and not session.subscribers and not session.requests
+            if unused or session.phase is Phase.ENDED:
                 self.let_go(session)
                 return True
         return False
 
     async def end(self, session: LiveSession, reason: str) -> None:
         """Close a session for good: its worker, its state, its record's life."""
-        worker = session.record.worker
         await self._services.store.end(session.id)
+        worker = session.record.worker
         session.ended(reason)
         self.let_go(session)
         if worker is not None:

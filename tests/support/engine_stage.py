@@ -23,15 +23,15 @@ from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.link import Link
 from orchestrator.engine.session import LiveSession
-from orchestrator.ports import StoreFacts
-from orchestrator.runtimes.scripted import ScriptedRuntime, real_worker
+from orchestrator.ports import Runtime, StoreFacts
+from orchestrator.runtimes.scripted import Command, ScriptedRuntime, real_worker
 from orchestrator.stores.memory import MemoryStore
 from orchestrator.telemetry.metrics import Metrics
 from replwire.errors import WireError
 from replwire.limits import default_limits
 from support.client import TERMINALS, Envelope
 from support.engine_parts import KEYS, MachineClock
-from support.runtimes import Bench, bench_of
+from support.runtimes import bench_of
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
 PATIENCE_S = 20.0
@@ -186,9 +186,9 @@ class Client:
 class Stage:
     """One installation: a store, a runtime, and the engine that serves now."""
 
-    def __init__(self, bench: Bench, command: Callable[[SandboxSpec, Path], Sequence[str]], **settings: Any) -> None:
+    def __init__(self, runtime: Runtime, **settings: Any) -> None:
         self.store = FlakyStore()
-        self.runtime = ScriptedRuntime(bench.folders, command)
+        self.runtime = runtime
         self._settings: dict[str, Any] = {"pool_size": 1, "sweep_interval_s": 3600.0, **settings}
         self._settings["limits"] = default_limits() | self._settings.get("limits", {})
         self.metrics = Metrics()
@@ -205,8 +205,8 @@ class Stage:
             self.abandon()
         self.metrics = Metrics()
         engine = Engine(
-            runtime=self.runtime, store=self.store, clock=MachineClock(), config=EngineConfig(**(KEYS | self._settings)),
-            metrics=self.metrics, server_name=f"door-{len(self._engines)}",
+            runtime=self.runtime, store=self.store, clock=MachineClock(), metrics=self.metrics,
+            config=EngineConfig(**(KEYS | self._settings)), server_name=f"door-{len(self._engines)}",
         )  # fmt: skip
         await engine.start()
         self._engines.append(engine)
@@ -244,6 +244,7 @@ class Stage:
         """As `kill -9`."""
         worker = self.live(session).record.worker
         assert worker is not None
+        assert isinstance(self.runtime, ScriptedRuntime)
         self.runtime._processes[worker.worker].kill()
 
     async def close(self) -> None:
@@ -266,14 +267,18 @@ def held_back(link: Link | None) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def stage(
-    command: Callable[[SandboxSpec, Path], Sequence[str]] = real_worker, **settings: Any
-) -> AsyncIterator[Stage]:
+async def stage(command: Command = real_worker, **settings: Any) -> AsyncIterator[Stage]:
     """An engine that serves; `command` says which workers."""
-    async with bench_of("scripted") as bench:
-        made = Stage(bench, command, **settings)
-        try:
-            await made.start()
-            yield made
-        finally:
-            await made.close()
+    async with bench_of("scripted") as bench, stage_on(ScriptedRuntime(bench.folders, command), **settings) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def stage_on(runtime: Runtime, **settings: Any) -> AsyncIterator[Stage]:
+    """An engine that serves on this runtime, which ends with it."""
+    made = Stage(runtime, **settings)
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.close()
