@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 HISTORY_ENTRIES_MAX: Final = 100
 """Of one reply to `history`; without `from`, the last ones."""
 
+HISTORY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of the entries in one reply; a client that asked for more asks again from where the reply ends."""
+
+HISTORY_ENTRIES_AT_ONCE: Final = 8
+"""Read from the store with one call."""
+
 
 class Handlers:
     """Of one conversation."""
@@ -101,10 +107,18 @@ class Handlers:
         return await talk.sessions.open(policy)
 
     async def _open(self, request: Request, payload: Open) -> None:
-        self._talk.told_everything = True
-        session = await self._opened(payload, implicit=False)
-        await self._talk.bind(session, None)
-        self._talk.reply(request, self._binding(session))
+        talk = self._talk
+        ids, who = talk.sessions.opened_ids, talk.principal_name
+        talk.told_everything = True
+        known = ids.find(who, request.id, request.hash)
+        if known is not None:
+            session = await talk.sessions.find(known, talk.principal.tenant)
+            session.connect()
+        else:
+            session = await self._opened(payload, implicit=False)
+            ids.add(who, request.id, request.hash, session.id)
+        await talk.bind(session, None)
+        talk.reply(request, self._binding(session))
 
     async def _attach(self, request: Request, payload: Attach) -> None:
         talk = self._talk
@@ -195,10 +209,28 @@ class Handlers:
         last = min(payload.last or session.committer.seq, session.committer.seq)
         first = max(1, payload.first if payload.first is not None else last - HISTORY_ENTRIES_MAX + 1)
         last = min(last, first + HISTORY_ENTRIES_MAX - 1)
-        found = await talk.services.store.journal(session.id, first, last) if last >= first else ()
+        found = await self._journal(session, first, last, newest_first=payload.first is None)
         talk.reply(
             request, {"entries": [self._entry(session, seq, blob) for seq, blob in found], "seq": session.committer.seq}
         )
+
+    async def _journal(
+        self, session: LiveSession, first: int, last: int, *, newest_first: bool
+    ) -> list[tuple[int, bytes]]:
+        """Those of the entries that fit into one reply, and one at least."""
+        found: list[tuple[int, bytes]] = []
+        size_bytes = 0
+        while first <= last:
+            start = max(first, last - HISTORY_ENTRIES_AT_ONCE + 1) if newest_first else first
+            end = last if newest_first else min(last, first + HISTORY_ENTRIES_AT_ONCE - 1)
+            first, last = (first, start - 1) if newest_first else (end + 1, last)
+            part = await self._talk.services.store.journal(session.id, start, end)
+            for entry in reversed(part) if newest_first else part:
+                size_bytes += len(entry[1])
+                if found and size_bytes > HISTORY_BYTES_MAX:
+                    return sorted(found)
+                found.append(entry)
+        return sorted(found)
 
     def _entry(self, session: LiveSession, seq: int, blob: bytes) -> Json:
         try:

@@ -8,6 +8,7 @@ import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
 from orchestrator.core.session import Record, SessionPolicy, Status, WorkerAddress, visible_to
+from orchestrator.engine.opened import OpenedIds
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
 from orchestrator.engine.services import Services
@@ -24,6 +25,7 @@ class Sessions:
         self._services = services
         self._live: dict[str, LiveSession] = {}
         self._pools: dict[str, Pool] = {}
+        self.opened_ids = OpenedIds()
         config = services.config
         for image in (config.sandbox.image, *config.images):
             warm = config.pool_size if image == config.sandbox.image else 0
