@@ -141,6 +141,7 @@ class Committer:
         while self._waiting:
             batch = tuple(self._waiting)
             commit = self._sealed(batch)
+            began = self._services.clock.monotonic()
             try:
                 reply = await self._services.store.commit(commit)
             except WireError as error:
@@ -148,6 +149,7 @@ class Committer:
                 await asyncio.sleep(delay_s)
                 delay_s = min(RETRY_MAX_S, delay_s * 2)
                 continue
+            self._services.metrics.commit_seconds.observe(self._services.clock.monotonic() - began)
             self.store_is_away = False
             delay_s = RETRY_FIRST_S
             if not self._carry_out(batch, commit, reply):

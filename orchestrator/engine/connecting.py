@@ -193,7 +193,9 @@ class Connector:
         record = await self._record()
         fate = await self._services.runtime.fate(record.worker.worker) if record.worker else WorkerFate(False)
         if fate.alive is False:
-            await self._replace(_words_of(fate, told))
+            error = _words_of(fate, told)
+            self._services.metrics.worker_deaths.labels(error.code).inc()
+            await self._replace(error)
             return True
         await self._settler.settle_if_moved(record)
         return record.worker is not None and not told and await self._adopter.adopt(record, record.worker)

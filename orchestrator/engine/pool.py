@@ -57,6 +57,11 @@ class Pool:
         """Warm workers now."""
         return len(self._ready)
 
+    @property
+    def starting(self) -> int:
+        """Workers on their way."""
+        return len(self._starting)
+
     def fill(self) -> None:
         """Start what is missing, as many at once as the settings allow; returns at once."""
         wanted = self._size + len(self._queue) - len(self._ready) - len(self._starting)

@@ -34,6 +34,15 @@ class Sessions:
                 random=services.random, warm=warm,
             )  # fmt: skip
 
+        self._count_workers()
+
+    def _count_workers(self) -> None:
+        """Counted when somebody looks."""
+        workers = self._services.metrics.workers
+        workers.labels("starting").set_function(lambda: sum(pool.starting for pool in self._pools.values()))
+        workers.labels("ready").set_function(lambda: self.workers_ready)
+        workers.labels("claimed").set_function(lambda: sum(item.link is not None for item in self._live.values()))
+
     @property
     def images(self) -> tuple[str, ...]:
         """What `open` may name; the first is the default."""
@@ -100,7 +109,11 @@ class Sessions:
         pool = self._pools.get(image)
         if pool is None:
             raise WireError("capacity", f"the image {image!r} is not offered any more")
-        return await pool.take(progress)
+        clock, began, warm = self._services.clock, self._services.clock.monotonic(), pool.ready > 0
+        worker = await pool.take(progress)
+        waited_s = clock.monotonic() - began
+        self._services.metrics.session_start_seconds.labels("yes" if warm else "no").observe(waited_s)
+        return worker
 
     def let_go(self, session: LiveSession) -> None:
         """Nobody here needs it now; the store has it."""

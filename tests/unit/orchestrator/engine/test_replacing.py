@@ -262,3 +262,25 @@ async def test_a_front_door_that_drains_begins_nothing_and_commits_what_it_told(
 
         assert refused["payload"]["code"] == "draining" and refused["payload"]["retry_after_ms"]
         assert (await made.store.read(session)).seq == 1
+
+
+async def test_what_the_engine_does_is_counted():
+    """Workers by status, starts, commits, deaths: no metric stands still."""
+    async with stage(scripted_worker) as made:
+        client, session = await made.opened()
+        await client.eval(f"reply.clear(); reply.update(output='1', error=None, receipt={RECEIPT})")
+        assert await eventually(lambda: made.engine._sessions.workers_ready == 1)
+        before = made.metrics.render().decode()
+        made.kill_worker(session)
+        await eventually(lambda: made.live(session).phase is Phase.NONE)
+        after = made.metrics.render().decode()
+
+    for line in (
+        'bascule_workers{status="ready"} 1.0',
+        'bascule_workers{status="claimed"} 1.0',
+        "bascule_commit_seconds_count 1.0",
+    ):  # fmt: skip
+        assert line in before
+    assert "bascule_session_start_seconds_count" in before
+    assert 'bascule_workers{status="claimed"} 0.0' in after
+    assert 'bascule_worker_deaths_total{cause="worker_died"} 1.0' in after
