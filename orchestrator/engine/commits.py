@@ -246,7 +246,7 @@ class Committer:
         if etags[-1] != etag:
             return False
         self._advance(known, etag, state.references)
-        self._owner.committed(known, etags, self._services.facts.durable)
+        self._owner.committed(known, etags, self._services.facts.found_durable)
         return True
 
     def _advance(self, outcomes: tuple[Outcome, ...], etag: str, references: tuple[bytes, ...]) -> None:

@@ -78,7 +78,8 @@ class Settler:
         elif "error" in result and entry["type"] != "eval":
             requests.fail(pending, WireError(result["error"]["code"], result["error"]["message"]))
         else:
-            payload = with_commit(result, seq=seq, state="committed", durable=self._services.facts.durable, etag=None)
+            durable = self._services.facts.found_durable
+            payload = with_commit(result, seq=seq, state="committed", durable=durable, etag=None)
             requests.answer(pending, terminal_type(entry["type"]), payload)
 
     async def answer_from_store(self, pending: Pending) -> None:
