@@ -23,7 +23,7 @@ from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.link import Link
 from orchestrator.engine.session import LiveSession
-from orchestrator.ports import Runtime, StoreFacts
+from orchestrator.ports import Runtime, Store, StoreFacts
 from orchestrator.runtimes.scripted import Command, ScriptedRuntime, real_worker
 from orchestrator.stores.memory import MemoryStore
 from orchestrator.telemetry.metrics import Metrics
@@ -186,8 +186,10 @@ class Client:
 class Stage:
     """One installation: a store, a runtime, and the engine that serves now."""
 
-    def __init__(self, runtime: Runtime, **settings: Any) -> None:
+    def __init__(self, runtime: Runtime, store: Store | None = None, **settings: Any) -> None:
         self.store = FlakyStore()
+        """The in-memory store; the engine has it unless it was given another one."""
+        self._store = store or self.store
         self.runtime = runtime
         self._settings: dict[str, Any] = {"pool_size": 1, "sweep_interval_s": 3600.0, **settings}
         self._settings["limits"] = default_limits() | self._settings.get("limits", {})
@@ -205,7 +207,7 @@ class Stage:
             self.abandon()
         self.metrics = Metrics()
         engine = Engine(
-            runtime=self.runtime, store=self.store, clock=MachineClock(), metrics=self.metrics,
+            runtime=self.runtime, store=self._store, clock=MachineClock(), metrics=self.metrics,
             config=EngineConfig(**(KEYS | self._settings)), server_name=f"door-{len(self._engines)}",
         )  # fmt: skip
         await engine.start()
