@@ -162,7 +162,7 @@ class Handlers:
                 self._talk.reply(request, {"status": "idle"})
                 return
             raise WireError("not_found", "this connection has no session")
-        self._talk.in_background(lambda: self._controlled(request, payload, session), request)
+        await self._talk.in_background(lambda: self._controlled(request, payload, session), request)
 
     async def _controlled(self, request: Request, payload: Interrupt | Cancel | Input, session: LiveSession) -> None:
         match payload:
