@@ -147,8 +147,8 @@ class Handlers:
         if self._talk.session is None and request.session is None:
             raise WireError("not_found", "this connection has no session")
         session = await self._talk.bound(request.session)
-        self._talk.unbind()
         await self._talk.sessions.end(session, "closed by its client")
+        self._talk.unbind()
         self._talk.reply(request, {"session": session.id})
 
     # --- the running eval ---------------------------------------------------------------------------------------

@@ -86,8 +86,12 @@ class Reception:
 
     def _started(self, frame: Frame) -> None:
         pending = self._session.requests.by_ref(frame.ref)
-        if pending is not None:
-            self._session.requests.arm(pending)
+        if pending is None:
+            return
+        if pending.started:
+            raise ProtocolBreach("a request started twice")
+        pending.started = True
+        self._session.requests.arm(pending)
 
     def _replied(self, frame: Frame) -> None:
         pending = self._session.requests.by_ref(frame.ref)

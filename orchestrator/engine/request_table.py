@@ -104,7 +104,11 @@ class RequestTable:
             request.body,
         )
         link.send(Kind.REQUEST, (if_seq, *said), flags=flags, ref=pending.ref)
-        self.arm(pending)
+        if pending.expires_at:
+            # Sent again after a lost link: its time goes on.
+            self._hold_to_deadline(pending)
+        else:
+            self.arm(pending)
 
     def stamp(self, request_id: str, hashed: bytes, principal: str) -> bytes:
         """The MAC of a request in this session's generation."""
@@ -115,12 +119,17 @@ class RequestTable:
 
     def arm(self, pending: Pending) -> None:
         """Its time starts now."""
-        pending.disarm()
         payload = pending.request.payload
         if pending.numbered:
             limit_s = float(self._session.policy.limits["eval_timeout_s"])
             asked_s = payload.timeout_s if isinstance(payload, Eval) else None
-            self._later(pending, min(limit_s, asked_s or limit_s), self._expired)
+            pending.expires_at = self._services.clock.monotonic() + min(limit_s, asked_s or limit_s)
+            self._hold_to_deadline(pending)
+
+    def _hold_to_deadline(self, pending: Pending) -> None:
+        pending.disarm()
+        left_s = pending.expires_at - self._services.clock.monotonic()
+        self._later(pending, max(0.0, left_s), self._expired)
 
     def _later(self, pending: Pending, delay_s: float, then: Callable[[Pending], None]) -> None:
         pending.timers.append(asyncio.get_running_loop().call_later(delay_s, then, pending))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from orchestrator.core.outcomes import UNSAVED_MAX
@@ -33,6 +35,11 @@ def _wrong_chunk(agent, request):
     agent.say(Kind.CHUNK, b"x" * 32, b"data")
 
 
+def _starts_twice(agent, request):
+    for _ in range(2):
+        agent.say(Kind.STARTED, b"\0" * 8, ref=request.ref)
+
+
 def _event(number):
     def script(agent, request):
         agent.say(Kind.EVENT, EVENT_HEAD.pack(number, 1, 1), b"id", b"text")
@@ -61,6 +68,7 @@ LIES = {
     "an eval that fails as a file does": lambda agent, request: agent.outcome(request, told={"error": {"code": "x"}}),
     "a refusal without a code": lambda agent, request: agent.say_json(Kind.REFUSED, {"code": "no"}, ref=request.ref),
     "a kind that is not its own": lambda agent, request: agent.say(Kind.CLAIM),
+    "a start that comes twice": _starts_twice,
     "noise": lambda agent, request: agent._writer.write(b"GET / HTTP/1.1\r\n\r\n" * 9),
 }
 
@@ -138,3 +146,18 @@ async def test_an_answer_to_a_file_request_does_not_bring_its_own_etag():
         made.store.gate.set()
 
         assert (answer["payload"]["state"], "etag" in answer["payload"]) == ("kept", False)
+
+
+async def test_no_word_of_a_worker_gives_an_eval_more_time():
+    """A link that is lost and found, again and again, does not: the deadline is ours."""
+
+    def slow(agent, request):
+        asyncio.get_running_loop().call_later(0.15, agent._writer.close)
+
+    limits = {"eval_timeout_s": 1, "interrupt_grace_s": 0}
+    async with stage_on(HostileRuntime(slow, honest), limits=limits) as made:
+        client, _ = await made.opened()
+        answer = await client.ask("eval", {"code": "1"})
+
+        assert answer["payload"]["code"] == "timeout"
+        assert (await client.eval("2"))["state"] == "committed"
