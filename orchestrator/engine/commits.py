@@ -14,17 +14,16 @@ import structlog
 from orchestrator.core.commits import Answer, Commit, CommitReply, Entry, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach, journal_entry
 from orchestrator.core.session import Record
+from orchestrator.engine.chunks import Chunks
 from orchestrator.engine.services import Services, digest
 from replwire.errors import WireError
-from replwire.frames import CHUNK_BYTES_MAX
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 2.0
 """Between tries while the store is away."""
 
 UNCOMMITTED_MAX: Final = 128
-UNCOMMITTED_BYTES_MAX: Final = 512 * 1024 * 1024
-"""Outcomes and bytes of chunks that wait for their commit; an agent that is not hostile refuses requests far below."""
+"""Outcomes that wait for their commit; an agent that is not hostile refuses requests far below."""
 
 ANSWERS_WITHOUT_PROGRESS_MAX: Final = 3
 """GAP or MISSING answers in a row before it is called a breach."""
@@ -62,9 +61,7 @@ class Committer:
         self._generation = record.generation
         self._nonce = record.nonce
         self._waiting: list[Outcome] = []
-        self._chunks: dict[bytes, bytes] = {}
-        self._fresh: dict[bytes, bytes] = {}
-        self._chunk_bytes = 0
+        self._chunks = Chunks()
         self._base_references: frozenset[bytes] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._stuck = 0
@@ -89,15 +86,8 @@ class Committer:
         return self._waiting[-1].seq if self._waiting else self.seq
 
     def take_chunk(self, content_id: bytes, data: bytes) -> None:
-        """A chunk that a coming outcome refers to. Raises `ProtocolBreach` when it is not what it says."""
-        if len(data) > CHUNK_BYTES_MAX or digest(data) != content_id:
-            raise ProtocolBreach("a chunk is too large, or does not have the content that its id says")
-        if content_id in self._fresh or content_id in self._chunks:
-            return
-        self._fresh[content_id] = data
-        self._chunk_bytes += len(data)
-        if self._chunk_bytes > UNCOMMITTED_BYTES_MAX:
-            raise ProtocolBreach("more chunks than a checkpoint may have")
+        """See `Chunks`."""
+        self._chunks.take(content_id, data)
 
     def add(self, outcome: Outcome) -> bool:
         """An outcome to commit; False when it is here already. Raises `ProtocolBreach` for one out of turn."""
@@ -107,8 +97,7 @@ class Committer:
             raise ProtocolBreach(f"eval {outcome.seq} came after eval {self.last_seq}")
         if len(self._waiting) >= UNCOMMITTED_MAX or any(o.request_id == outcome.request_id for o in self._waiting):
             raise ProtocolBreach("too many outcomes, or two of the same id")
-        self._chunks |= self._fresh
-        self._fresh.clear()
+        self._chunks.keep()
         unknown = [
             item for item in outcome.state.references if item not in self._base_references and item not in self._chunks
         ]
@@ -173,7 +162,7 @@ class Committer:
             )
             for o in batch
         )
-        new = {item: self._chunks[item] for item in last.state.references if item in self._chunks}
+        new = self._chunks.of(last.state.references)
         return Commit(
             session=session,
             generation=self._generation,
@@ -221,12 +210,6 @@ class Committer:
         )
         self._owner.committed(batch, commit.etags, reply.durable)
 
-    def _forget_chunks(self) -> None:
-        if self._chunks:
-            needed = {item for outcome in self._waiting for item in outcome.state.references}
-            self._chunks = {item: data for item, data in self._chunks.items() if item in needed}
-            self._chunk_bytes = sum(map(len, (*self._chunks.values(), *self._fresh.values())))
-
     def _gap(self, reply: CommitReply) -> bool:
         if reply.seq < self.seq or (reply.seq == self.seq and reply.etag != self.etag):
             self._task = None
@@ -254,7 +237,7 @@ class Committer:
         del self._waiting[: len(outcomes)]
         self.seq, self.etag = outcomes[-1].seq, etag
         self._base_references = frozenset(references)
-        self._forget_chunks()
+        self._chunks.forget_all_but(item for outcome in self._waiting for item in outcome.state.references)
 
     def _again(self, cause: str) -> bool:
         self._stuck += 1

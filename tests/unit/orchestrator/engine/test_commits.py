@@ -256,7 +256,7 @@ async def test_the_same_id_twice_and_chunks_without_end_are_a_breach(monkeypatch
     committer.add(outcome(1))
     with pytest.raises(ProtocolBreach):
         committer.add(twice)
-    monkeypatch.setattr("orchestrator.engine.commits.UNCOMMITTED_BYTES_MAX", 25)
+    monkeypatch.setattr("orchestrator.engine.chunks.UNCOMMITTED_BYTES_MAX", 25)
     for data in (b"a" * 10, b"b" * 10, b"a" * 10):
         committer.take_chunk(digest(data), data)
     with pytest.raises(ProtocolBreach):
