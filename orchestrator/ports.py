@@ -102,6 +102,9 @@ class StoreFacts:
     durable: str
     """`fsync` or `memory`: what an OK of a commit means."""
     warnings: tuple[str, ...] = ()
+    found_durable: str = "memory"
+    """What is known of a commit that is found in the store and whose OK nobody heard: `fsync` only where each write is
+    on the disk before any reply."""
 
 
 class Store(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, NonNegativeFloat, TypeAdapter, ValidationError
 
 from orchestrator.core.commits import Checkpointed
 from orchestrator.core.encoding import to_text
@@ -47,9 +47,9 @@ class TenantError:
 class UsageReceipt:
     """What the worker says it used; the front door adds what it counted itself."""
 
-    wall_s: float
-    cpu_s: float
-    peak_memory_bytes: int
+    wall_s: NonNegativeFloat
+    cpu_s: NonNegativeFloat
+    peak_memory_bytes: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _result(told: bytes, stdout: bytes, stderr: bytes, output_bytes: int, trunca
         "stderr": text_of(stderr),
         "error": _DUMP_ERROR.dump_python(outcome.error, exclude_none=True) if outcome.error else None,
         "data": outcome.data,
-        "unsaved": _bounded(outcome.unsaved),
+        "unsaved": bounded_unsaved(outcome.unsaved),
         "receipt": {
             "wall_s": receipt.wall_s,
             "cpu_s": receipt.cpu_s,
@@ -139,7 +139,8 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(map(str, found['loc']))[:128]}: {found['msg']}"
 
 
-def _bounded(unsaved: dict[str, str]) -> dict[str, str]:
+def bounded_unsaved(unsaved: dict[str, str]) -> dict[str, str]:
+    """At most `UNSAVED_MAX` names with reasons; how many more there are stands under `…`."""
     if len(unsaved) <= UNSAVED_MAX:
         return unsaved
     kept = dict(list(unsaved.items())[:UNSAVED_MAX])
@@ -155,6 +156,7 @@ def text_of(data: bytes) -> str:
 def with_commit(payload: Json, *, seq: int, state: str, durable: str, etag: str | None) -> Json:
     """A result's payload with what only a front door can say."""
     said = {**payload, "seq": seq, "state": state, "durable": durable}
+    said.pop("etag", None)
     if etag is not None:
         said["etag"] = etag
     return said

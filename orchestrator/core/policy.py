@@ -44,6 +44,14 @@ def check_scope(principal: Principal, request_type: str, role: str) -> None:
         raise WireError("forbidden", "an observer may only watch", role=role)
 
 
+def check_role(principal: Principal, role: str) -> None:
+    """Raises `forbidden` when the principal may not be bound to a session in this role."""
+    scope = "observe" if role == "observer" else "eval"
+    if scope not in principal.scopes:
+        hint = "; attach as an observer" if scope == "eval" and "observe" in principal.scopes else ""
+        raise WireError("forbidden", f"the token lacks the scope {scope!r}{hint}", scope=scope)
+
+
 def lowered(limits: Mapping[str, int], asked: Mapping[str, int], field: str) -> dict[str, int]:
     """The limits with those of `asked` put in; raises `bad_message` for an unknown one, `forbidden` for a raise."""
     result = dict(limits)

@@ -14,12 +14,16 @@ import structlog
 from orchestrator.core.commits import Answer, Commit, CommitReply, Entry, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach, journal_entry
 from orchestrator.core.session import Record
+from orchestrator.engine.chunks import Chunks
 from orchestrator.engine.services import Services, digest
 from replwire.errors import WireError
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 2.0
 """Between tries while the store is away."""
+
+UNCOMMITTED_MAX: Final = 128
+"""Outcomes that wait for their commit; an agent that is not hostile refuses requests far below."""
 
 ANSWERS_WITHOUT_PROGRESS_MAX: Final = 3
 """GAP or MISSING answers in a row before it is called a breach."""
@@ -40,7 +44,10 @@ class CommitOwner(Protocol):
         """The worker broke the protocol."""
 
     def regressed(self, seq: int) -> None:
-        """The store is behind a confirmed commit: it has `seq` only."""
+        """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
+
+    def failed(self) -> None:
+        """A fault of ours; the log has it."""
 
 
 class Committer:
@@ -54,8 +61,7 @@ class Committer:
         self._generation = record.generation
         self._nonce = record.nonce
         self._waiting: list[Outcome] = []
-        self._chunks: dict[bytes, bytes] = {}
-        self._fresh: dict[bytes, bytes] = {}
+        self._chunks = Chunks()
         self._base_references: frozenset[bytes] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._stuck = 0
@@ -80,10 +86,8 @@ class Committer:
         return self._waiting[-1].seq if self._waiting else self.seq
 
     def take_chunk(self, content_id: bytes, data: bytes) -> None:
-        """A chunk that a coming outcome refers to. Raises `ProtocolBreach` when it is not what it says."""
-        if digest(data) != content_id:
-            raise ProtocolBreach("a chunk does not have the content that its id says")
-        self._fresh[content_id] = data
+        """See `Chunks`."""
+        self._chunks.take(content_id, data)
 
     def add(self, outcome: Outcome) -> bool:
         """An outcome to commit; False when it is here already. Raises `ProtocolBreach` for one out of turn."""
@@ -91,8 +95,9 @@ class Committer:
             return False
         if outcome.seq != self.last_seq + 1:
             raise ProtocolBreach(f"eval {outcome.seq} came after eval {self.last_seq}")
-        self._chunks |= self._fresh
-        self._fresh.clear()
+        if len(self._waiting) >= UNCOMMITTED_MAX or any(o.request_id == outcome.request_id for o in self._waiting):
+            raise ProtocolBreach("too many outcomes, or two of the same id")
+        self._chunks.keep()
         unknown = [
             item for item in outcome.state.references if item not in self._base_references and item not in self._chunks
         ]
@@ -110,12 +115,22 @@ class Committer:
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         self._task = None
+        self.store_is_away = False  # nobody asks it any more
 
     async def _run(self) -> None:
+        try:
+            await self._commit_all()
+        except Exception:  # noqa: BLE001 - the end of the task: whoever waits for a commit must be answered
+            _log.exception("commit failed", session_id=self._session)
+            self._task = None
+            self._owner.failed()
+
+    async def _commit_all(self) -> None:
         delay_s = RETRY_FIRST_S
         while self._waiting:
             batch = tuple(self._waiting)
             commit = self._sealed(batch)
+            began = self._services.clock.monotonic()
             try:
                 reply = await self._services.store.commit(commit)
             except WireError as error:
@@ -123,6 +138,7 @@ class Committer:
                 await asyncio.sleep(delay_s)
                 delay_s = min(RETRY_MAX_S, delay_s * 2)
                 continue
+            self._services.metrics.commit_seconds.observe(self._services.clock.monotonic() - began)
             self.store_is_away = False
             delay_s = RETRY_FIRST_S
             if not self._carry_out(batch, commit, reply):
@@ -146,7 +162,7 @@ class Committer:
             )
             for o in batch
         )
-        new = {item: self._chunks[item] for item in last.state.references if item in self._chunks}
+        new = self._chunks.of(last.state.references)
         return Commit(
             session=session,
             generation=self._generation,
@@ -171,7 +187,7 @@ class Committer:
                 self._done(batch, commit, reply)
                 return True
             case Answer.GAP:
-                return self._gap(commit, reply)
+                return self._gap(reply)
             case Answer.MISSING:
                 return self._again("the store lacks chunks that the worker did not send")
             case Answer.FENCED:
@@ -188,35 +204,40 @@ class Committer:
             self._services.metrics.commits.labels(answer.value).inc()
 
     def _done(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> None:
-        self._stuck = 0
-        del self._waiting[: len(batch)]
-        self.seq, self.etag = commit.seq, commit.etag
-        self._base_references = frozenset(commit.references)
-        self._forget_chunks()
+        self._advance(batch, commit.etag, commit.references)
         self._services.metrics.checkpoint_bytes.observe(
             len(commit.manifest) + sum(len(data) for _, data in commit.chunks)
         )
         self._owner.committed(batch, commit.etags, reply.durable)
 
-    def _forget_chunks(self) -> None:
-        if self._chunks:
-            needed = {item for outcome in self._waiting for item in outcome.state.references}
-            self._chunks = {item: data for item, data in self._chunks.items() if item in needed}
-
-    def _gap(self, commit: Commit, reply: CommitReply) -> bool:
-        if reply.seq < self.seq:
+    def _gap(self, reply: CommitReply) -> bool:
+        if reply.seq < self.seq or (reply.seq == self.seq and reply.etag != self.etag):
             self._task = None
             self._owner.regressed(reply.seq)
             return False
-        known = tuple(outcome for outcome in self._waiting if outcome.seq <= reply.seq)
-        if not known:
-            return self._again("the store is ahead of the worker")
-        # Part of what we sent had been applied and its reply was lost: the rest builds on it.
-        del self._waiting[: len(known)]
-        base, self.seq, self.etag = self.etag, reply.seq, reply.etag
-        etags = chain(base, commit.entries[: len(known)], b"")[:-1]
-        self._owner.committed(known, (*etags, reply.etag), self._services.facts.durable)
+        return self.settle(reply.seq, reply.etag) or self._again("the store is ahead of the worker")
+
+    def settle(self, seq: int, etag: str) -> bool:
+        """The store is at this seq and etag: if that is part of what waits, applied with its reply lost, the owner is
+        told, and the rest builds on it. Whether it was so."""
+        known = tuple(outcome for outcome in self._waiting if outcome.seq <= seq)
+        if not known or known[-1].seq != seq:
+            return False
+        state = known[-1].state
+        entries = [Entry(o.seq, o.request_id, o.body_hash, b"") for o in known]
+        etags = chain(self.etag, entries, digest(state.manifest))
+        if etags[-1] != etag:
+            return False
+        self._advance(known, etag, state.references)
+        self._owner.committed(known, etags, self._services.facts.found_durable)
         return True
+
+    def _advance(self, outcomes: tuple[Outcome, ...], etag: str, references: tuple[bytes, ...]) -> None:
+        self._stuck = 0
+        del self._waiting[: len(outcomes)]
+        self.seq, self.etag = outcomes[-1].seq, etag
+        self._base_references = frozenset(references)
+        self._chunks.forget_all_but(item for outcome in self._waiting for item in outcome.state.references)
 
     def _again(self, cause: str) -> bool:
         self._stuck += 1

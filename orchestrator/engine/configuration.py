@@ -28,15 +28,13 @@ class EngineConfig:
     start_wait_s: float = 60.0
     """How long a session waits for a worker; beyond it `capacity`."""
     sessions_max: int = 500
-    """Sessions with a running worker on this front door; beyond it `capacity`."""
+    """Sessions in hand on this front door: with a worker or a client; beyond it `capacity`."""
     commit_wait_ms: int = 1000
     """How long a result waits for its commit before it goes out as `kept`."""
     handover_ms: int = 2000
     """How long an agent waits for a confirmation before it offers an outcome to the next link."""
     worker_lost_ms: int = 10_000
     """How long a worker may be out of reach before it is replaced."""
-    ping_interval_s: float = 5.0
-    """Between pings to a worker that has something to do."""
     replace_deadline_s: float = 30.0
     """How long a replacement may take before another front door may try."""
     sweep_interval_s: float = 5.0

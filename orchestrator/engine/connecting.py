@@ -7,29 +7,27 @@ on its way (durability.md, "Replace, park, wake").
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from orchestrator.core.encoding import to_text
-from orchestrator.core.outcomes import Outcome, with_commit
 from orchestrator.core.session import Record, WorkerAddress, visible_to
-from orchestrator.engine.link import Link, open_link
+from orchestrator.engine.adopting import Adopter
 from orchestrator.engine.restoring import Restorer
 from orchestrator.engine.services import Services
+from orchestrator.engine.settling import Settler
 from orchestrator.ports import Raised, WorkerFate
-from replwire.cursors import Cursor
 from replwire.errors import ERROR_CODES, WireError
-from replwire.frames import Kind
-from replwire.messages import terminal_type
 
 if TYPE_CHECKING:
     from orchestrator.engine.requests import Pending
     from orchestrator.engine.session import LiveSession
 
 _log = structlog.get_logger("bascule.session")
+
+STORE_POLL_S: Final = 0.5
+"""The same, while the store does not answer."""
 
 _OUT_OF_REACH: Final = "the worker went out of reach"
 
@@ -48,6 +46,8 @@ class Connector:
         self._services = services
         self._session = session
         self._restorer = Restorer(services)
+        self._settler = Settler(services, session)
+        self._adopter = Adopter(services, session)
         self._task: asyncio.Task[None] | None = None
         self._side_tasks: set[asyncio.Task[None]] = set()
 
@@ -71,9 +71,11 @@ class Connector:
 
     def answer_from_store(self, pending: Pending) -> None:
         """The id was committed before: its stored outcome is the answer."""
-        task = asyncio.create_task(self._answer_from_store(pending))
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
+        self.aside(self._settler.answer_from_store(pending))
+
+    def end_worker(self, worker: WorkerAddress) -> None:
+        """A worker that is no session's any more: whoever waits for a new one does not wait for its end."""
+        self.aside(self._services.runtime.stop(worker.worker))
 
     def stop(self) -> None:
         """The session is over."""
@@ -84,6 +86,17 @@ class Connector:
         if self._task is not None and not self._task.done() and self._task is not asyncio.current_task():
             self._task.cancel()
         self._task = asyncio.create_task(self._guarded(work))
+
+    def aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that decides nothing about the worker, beside what does."""
+        task = asyncio.create_task(work)
+        self._side_tasks.add(task)
+        task.add_done_callback(self._aside_done)
+
+    def _aside_done(self, task: asyncio.Task[None]) -> None:
+        self._side_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background work failed", session_id=self._session.id, exc_info=error)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -96,49 +109,34 @@ class Connector:
 
     def _give_up(self, error: WireError) -> None:
         session = self._session
+        if error.code == "session_gone":
+            self._lose(error.message)
+            return
         session.no_worker()
-        session.requests.fail_all(error)
+        self._settler.give_up(error)
         session.tell("status", {"status": "parked", "cause": error.message})
 
-    # --- adopt --------------------------------------------------------------------------------------------------
+    def _lose(self, reason: str) -> None:
+        """The record is closed or gone: nothing of the session may go on."""
+        worker = self._session.record.worker
+        if worker is not None:
+            self.end_worker(worker)
+        self._session.ended(reason)
+
+    # --- adopt or restore ---------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        session = self._session
-        record = await self._services.store.read(session.id)
-        record = visible_to(record, session.policy.tenant, session.id)
-        if record.worker is not None and await self._adopt(record, record.worker):
+        record = await self._record()
+        await self._settler.settle_if_moved(record)
+        if record.worker is not None and await self._adopter.adopt(record, record.worker):
             return
         if record.worker is not None:
             await self._replace(WireError("worker_died", "the worker is gone"))
-        else:
-            await self._provide(await self._raise(record))
-
-    async def _adopt(self, record: Record, worker: WorkerAddress) -> bool:
-        """Link to the worker that the record names, if it lives and is ours."""
-        fate = await self._services.runtime.fate(worker.worker)
-        if fate.alive is False:
-            return False
-        session = self._session
-        asked = {
-            "session": session.id,
-            "generation": record.generation,
-            "link_key": session.link_key(record.generation),
-        }
-        try:
-            link = await self._dial(worker)
-            welcome = await link.call(Kind.ATTACH, (to_text(asked).encode(),))
-        except (OSError, WireError):
-            return False
-        checkpoint = await self._services.store.checkpoint(session.id)
-        session.committer.stop()
-        session.committer = session.new_committer(record, checkpoint.references if checkpoint else ())
-        session.linked(record, link, int(welcome.get("event", 0)))
-        _log.info("worker adopted", session_id=session.id, generation=record.generation)
-        return True
-
-    async def _dial(self, worker: WorkerAddress) -> Link:
-        sock = await self._services.runtime.dial(worker)
-        return await open_link(sock, self._session, self._session.policy.limits["link_window_bytes"])
+            return
+        raised = await self._raise(record)
+        record = await self._record()
+        await self._settler.settle(record, WireError("worker_died", "the worker is gone"))
+        await self._provide(raised, record)
 
     # --- restore ------------------------------------------------------------------------------------------------
 
@@ -151,14 +149,12 @@ class Connector:
             if raised is not None:
                 return raised
             await asyncio.sleep(RAISE_WAIT_S)
-            found = visible_to(await store.read(self._session.id), self._session.policy.tenant, self._session.id)
-            seen = found.generation
+            seen = (await self._record()).generation
         raise WireError("busy", "another front door is replacing the worker", retry_after_ms=1000)
 
-    async def _provide(self, raised: Raised) -> None:
-        """A worker for this generation, with the last committed state in it."""
+    async def _provide(self, raised: Raised, record: Record) -> None:
+        """A worker for this generation, with the last committed state in it: the record was read after the raise."""
         session = self._session
-        record = visible_to(await self._services.store.read(session.id), session.policy.tenant, session.id)
         session.committer.stop()
         restored = await self._restorer.provide(session, record, raised)
         session.committer = session.new_committer(restored.record, restored.references)
@@ -180,49 +176,63 @@ class Connector:
             return
         deadline = self._services.clock.monotonic() + self._services.config.worker_lost_ms / 1000
         while self._services.clock.monotonic() < deadline:
-            record = await self._record()
-            fate = await self._services.runtime.fate(record.worker.worker) if record.worker else WorkerFate(False)
-            if fate.alive is False:
-                await self._replace(_words_of(fate, told))
-                return
-            if record.worker is not None and not told and await self._adopt(record, record.worker):
-                return
-            await asyncio.sleep(FATE_POLL_S)
+            try:
+                if await self._is_resolved(told):
+                    return
+                await asyncio.sleep(FATE_POLL_S)
+            except WireError as error:
+                if error.code != "store_unavailable":
+                    raise
+                await asyncio.sleep(STORE_POLL_S)
         await self._replace(
             _words_of(WorkerFate(None), told or {"code": "worker_unresponsive", "message": _OUT_OF_REACH})
         )
 
+    async def _is_resolved(self, told: dict[str, Any]) -> bool:
+        """One look at the worker: it is dead and replaced, or it is linked again."""
+        record = await self._record()
+        fate = await self._services.runtime.fate(record.worker.worker) if record.worker else WorkerFate(False)
+        if fate.alive is False:
+            error = _words_of(fate, told)
+            self._services.metrics.worker_deaths.labels(error.code).inc()
+            await self._replace(error)
+            return True
+        await self._settler.settle_if_moved(record)
+        return record.worker is not None and not told and await self._adopter.adopt(record, record.worker)
+
     async def _record(self) -> Record:
         session = self._session
-        return visible_to(await self._services.store.read(session.id), session.policy.tenant, session.id)
+        found = await self._services.store.read(session.id)
+        if found is None:
+            raise WireError("session_gone", "the store does not have this session any more", session=session.id)
+        return visible_to(found, session.policy.tenant, session.id)
 
     async def _replace(self, error: WireError) -> None:
         session = self._session
         record = await self._record()
-        old = record.worker
-        uncommitted = session.committer.waiting
         session.unlink()
+        if await self._settler.settle_if_moved(record) and record.worker is not None:
+            # Another front door was faster: its worker is the session's.
+            await self._connect()
+            return
         self._services.metrics.replacements.labels(error.code).inc()
-        raised = await self._raise(record)
+        old, raised = record.worker, await self._raise(record)
         if old is not None:
-            self._end_worker(old)
+            self.end_worker(old)
         record = await self._record()
-        lost = await self._answer_open(record, uncommitted, error)
-        session.record = record
+        await self._settler.settle(record, error)
         _log.warning("worker replaced", session_id=session.id, cause=error.code, detail=error.message, seq=record.seq,
                      generation=raised.generation)  # fmt: skip
-        if lost:
-            said = {"to": record.seq, "cause": error.code, "generation": raised.generation}
-            session.tell("rolled_back", said, cursor=Cursor(raised.generation, 0))
-        await self._go_on(raised)
+        await self._go_on(raised, record, error.message)
 
-    async def _go_on(self, raised: Raised) -> None:
+    async def _go_on(self, raised: Raised, record: Record, cause: str) -> None:
         session = self._session
         if session.requests:
-            await self._provide(raised)
+            await self._provide(raised, record)
             return
         await self._services.store.publish(session.id, raised, None)
         session.no_worker()
+        session.tell("status", {"status": "parked", "cause": cause})
         if session.requests:
             # One came while the store was told that there is no worker.
             session.connect()
@@ -230,60 +240,13 @@ class Connector:
     async def _park(self) -> None:
         session = self._session
         record = await self._record()
-        raised = await self._raise(record)
+        old, raised = record.worker, await self._raise(record)
         session.unlink()
-        if record.worker is not None:
-            self._end_worker(record.worker)
-        session.tell("status", {"status": "parked", "cause": "idle"})
-        session.record = await self._record()
-        await self._go_on(raised)
-
-    def _end_worker(self, worker: WorkerAddress) -> None:
-        task = asyncio.create_task(self._services.runtime.stop(worker.worker))
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
-
-    async def _answer_open(self, record: Record, uncommitted: tuple[Outcome, ...], error: WireError) -> bool:
-        """Each open request that was dispatched ends now; whether anything that was told live did not happen."""
-        session = self._session
-        lost = bool(session.kept) or any(outcome.seq > record.seq for outcome in uncommitted)
-        session.kept.clear()
-        for pending in [item for item in session.requests.all() if item.dispatched]:
-            if not (pending.numbered and await self._stored(pending)):
-                lost = lost or pending.numbered
-                session.requests.fail(pending, _for_request(error, record))
-        return lost
-
-    async def _stored(self, pending: Pending) -> bool:
-        """Answer from the store, if it has the outcome."""
-        session = self._session
-        found = await self._services.store.outcome(session.id, pending.request.id)
-        if found is None:
-            return False
-        seq, blob = found
-        entry = json.loads(self._services.vault.open_entry(session.policy.tenant, session.id, seq, blob))
-        result = entry["result"]
-        if entry["type"] != pending.request.type:
-            session.requests.fail(pending, WireError("conflict", "the id was used with another body"))
-        elif "error" in result and entry["type"] != "eval":
-            session.requests.fail(pending, WireError(result["error"]["code"], result["error"]["message"]))
-        else:
-            payload = with_commit(result, seq=seq, state="committed", durable=self._services.facts.durable, etag=None)
-            session.requests.answer(pending, terminal_type(entry["type"]), payload)
-        return True
-
-    async def _answer_from_store(self, pending: Pending) -> None:
-        try:
-            if not await self._stored(pending):
-                self._session.requests.fail(
-                    pending, WireError("outcome_unknown", "the outcome of this id is no longer kept")
-                )
-        except WireError as error:
-            self._session.requests.fail(pending, error)
-
-
-def _for_request(error: WireError, record: Record) -> WireError:
-    return WireError(error.code, error.message, seq=record.seq, generation=record.generation)
+        if old is not None:
+            self.end_worker(old)
+        record = await self._record()
+        await self._settler.settle(record, WireError("worker_died", "the worker was parked"))
+        await self._go_on(raised, record, "idle")
 
 
 def _words_of(fate: WorkerFate, told: dict[str, Any]) -> WireError:

@@ -12,7 +12,7 @@ import structlog
 
 from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import RefusedMessage, Request, read_request
-from orchestrator.core.policy import check_scope, effective_limits
+from orchestrator.core.policy import check_role, check_scope, effective_limits
 from orchestrator.core.principal import Principal
 from orchestrator.engine.handlers import Handlers
 from orchestrator.engine.requests import Consumption
@@ -31,7 +31,15 @@ GOING_AWAY_RETRY_MS: Final = 500
 GOING_AWAY_FLUSH_S: Final = 2.0
 """For a client to read what was meant for it before the goodbye."""
 
-_WITH_WORKER = frozenset({"eval", "complete", "inspect", "is_complete", "variables", "files"})
+REPLY_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Answers on their way to one client; beyond it no further message of its is read. Output has its own window."""
+
+CONTROLS_MAX: Final = 32
+"""Interrupts, cancels and inputs of one client that wait for the worker; beyond it the next message waits."""
+
+_WITH_WORKER: Final = frozenset({"eval", "complete", "inspect", "is_complete", "variables", "files"})
+_NEW_WORK: Final = _WITH_WORKER | {"open", "attach"}
+"""What a front door that drains does not begin any more."""
 
 
 class Conversation:
@@ -48,9 +56,14 @@ class Conversation:
         self.role = "driver"
         self.told_everything = told_everything
         self.session: LiveSession | None = None
+        self._owing: set[LiveSession] = set()
+        """Sessions that it left with requests of its own still open."""
         self._channel = channel
         self._outbox: deque[tuple[str, Consumption | None]] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._reply_bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._ended = False
         self._bad_messages = 0
         self._handlers = Handlers(self)
@@ -65,9 +78,12 @@ class Conversation:
         """Until the client has gone. `session`: the one that the connection's address names."""
         try:
             if session is not None:
-                await self.bind(await self.sessions.find(session, self.principal.tenant), None)
+                role = "driver" if "eval" in self.principal.scopes else "observer"
+                check_role(self.principal, role)
+                await self.bind(await self.sessions.find(session, self.principal.tenant), None, role)
             while (text := await self._channel.receive()) is not None:
                 await self._message(text)
+                await self._has_room.wait()
         except WireError as error:
             self.deliver(self._error(None, error))
             await self._flush()
@@ -81,16 +97,12 @@ class Conversation:
         except RefusedMessage as refused:
             await self._refused(refused)
             return
-        try:
-            check_scope(self.principal, request.type, self.role)
-            await self._serve(request)
-        except WireError as error:
-            self.deliver(self._error(request.id, error))
-        except Exception:  # noqa: BLE001 - the end of a request: the client is owed an answer
-            _log.exception("request failed", request_id=request.id, type=request.type)
-            self.deliver(self._error(request.id, WireError("internal", "something went wrong on our side")))
+        await self._guarded(lambda: self._serve(request), request)
 
     async def _serve(self, request: Request) -> None:
+        check_scope(self.principal, request.type, self.role)
+        if self.services.draining and request.type in _NEW_WORK:
+            raise WireError("draining", "this front door is going away", retry_after_ms=GOING_AWAY_RETRY_MS)
         if request.type in _WITH_WORKER:
             session = self.session
             if session is None or request.session not in (None, session.id):
@@ -131,6 +143,7 @@ class Conversation:
         """Leave the session running."""
         if self.session is not None:
             self.session.detach(self)
+            self._owing = {session for session in (*self._owing, self.session) if session.requests.owes(self)}
             self.session = None
             self.role = "driver"
 
@@ -142,7 +155,11 @@ class Conversation:
 
     def _error(self, id_: str | None, error: WireError) -> str:
         incident = self.services.fresh_id("inc")
-        _log.info("request refused", request_id=id_, code=error.code, cause=error.message, incident=incident)
+        session_id = self.session.id if self.session is not None else None
+        _log.info(
+            "request refused", session_id=session_id, request_id=id_, code=error.code, cause=error.message,
+            incident=incident,
+        )  # fmt: skip
         return to_text(envelope("error", error.payload(incident), self.services.clock.now(), id_=id_))
 
     def deliver(self, text: str, cost_bytes: int = 0, batch: Consumption | None = None) -> None:
@@ -152,6 +169,8 @@ class Conversation:
                 batch.one()
             return
         self._outbox.append((text, batch))
+        if batch is None:
+            self._count_reply(len(text))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
 
@@ -164,8 +183,17 @@ class Conversation:
                     self._outbox.popleft()
                 if batch is not None:
                     batch.one()
+                else:
+                    self._count_reply(-len(text))
         finally:
             self._writer = None
+
+    def _count_reply(self, count_bytes: int) -> None:
+        self._reply_bytes += count_bytes
+        if self._reply_bytes > REPLY_BYTES_MAX:
+            self._has_room.clear()
+        else:
+            self._has_room.set()
 
     async def go_away(self) -> None:
         """This front door ends; the session does not."""
@@ -183,6 +211,8 @@ class Conversation:
     async def _end(self) -> None:
         self._ended = True
         self.unbind()
+        for session in self._owing:
+            session.leave(self)
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
@@ -191,8 +221,10 @@ class Conversation:
             if batch is not None:
                 batch.one()
 
-    def in_background(self, work: Callable[[], Awaitable[None]], request: Request) -> None:
+    async def in_background(self, work: Callable[[], Awaitable[None]], request: Request) -> None:
         """Serve a request that waits for the worker, while further messages are read."""
+        if len(self._tasks) >= CONTROLS_MAX:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         task = asyncio.create_task(self._guarded(work, request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -202,3 +234,6 @@ class Conversation:
             await work()
         except WireError as error:
             self.deliver(self._error(request.id, error))
+        except Exception:  # noqa: BLE001 - the end of a request: the client is owed an answer
+            _log.exception("request failed", request_id=request.id, type=request.type)
+            self.deliver(self._error(request.id, WireError("internal", "something went wrong on our side")))

@@ -43,15 +43,16 @@ class Engine:
         self._sessions = Sessions(self._services)
         self._sweeper = Sweeper(self._services, self._sessions)
         self._conversations: set[Conversation] = set()
-        self._draining = False
 
     async def start(self) -> None:
         """Reap what nobody owns, fill the pool, begin the rounds. A store that is away is not an error: not ready."""
         try:
+            await self._sweeper.look_around()
             self._services.facts = await self._services.store.facts()
             await self._sweeper.reap()
             _log.info("store found", software=self._services.facts.software, durable=self._services.facts.durable)
         except WireError as error:
+            self._services.store_is_away = True
             _log.warning("store missed", cause=error.message)
         self._sessions.fill_pools()
         self._sweeper.start()
@@ -71,7 +72,8 @@ class Engine:
 
     async def checks(self) -> list[Check]:
         """What readiness looks at."""
-        found: list[Check] = [("draining", not self._draining, "going away" if self._draining else "serving")]
+        draining = self._services.draining
+        found: list[Check] = [("draining", not draining, "going away" if draining else "serving")]
         try:
             facts = await self._services.store.facts()
             found.append(("store", True, f"{facts.software}, durable: {facts.durable}"))
@@ -82,11 +84,11 @@ class Engine:
         return found
 
     async def drain(self, timeout_s: float) -> None:
-        """No new work; what runs may end within the time; then the clients are told to come back elsewhere."""
-        self._draining = True
+        """No new work; what runs may end and be committed in time; then the clients are told to come back elsewhere."""
+        self._services.draining = True
         deadline = self._services.clock.monotonic() + timeout_s
         # A bounded poll: sessions become idle in many places, and a drain happens once.
-        while self._services.clock.monotonic() < deadline and any(session.requests for session in self._sessions.live):
+        while self._services.clock.monotonic() < deadline and any(item.is_busy for item in self._sessions.live):
             await asyncio.sleep(DRAIN_POLL_S)
         for conversation in tuple(self._conversations):
             await conversation.go_away()

@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.intake import Request
-from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, session_policy
+from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, session_policy
 from orchestrator.core.seal import SealError
-from orchestrator.engine.session import LiveSession, Phase
+from orchestrator.engine.link import Then
+from orchestrator.engine.phase import Phase
+from orchestrator.engine.session import LiveSession
 from replwire.cursors import parse_cursor
 from replwire.envelopes import Json
 from replwire.errors import ERROR_CODES, WireError
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 HISTORY_ENTRIES_MAX: Final = 100
 """Of one reply to `history`; without `from`, the last ones."""
 
+HISTORY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of the entries in one reply; a client that asked for more asks again from where the reply ends."""
+
+HISTORY_ENTRIES_AT_ONCE: Final = 8
+"""Read from the store with one call."""
+
 
 class Handlers:
     """Of one conversation."""
@@ -55,7 +63,7 @@ class Handlers:
             case Attach():
                 await self._attach(request, request.payload)
             case Interrupt() | Cancel() | Input():
-                self._control(request, request.payload)
+                await self._control(request, request.payload)
             case History():
                 await self._history(request, request.payload)
             case Detach():
@@ -99,17 +107,24 @@ class Handlers:
         return await talk.sessions.open(policy)
 
     async def _open(self, request: Request, payload: Open) -> None:
-        self._talk.told_everything = True
-        session = await self._opened(payload, implicit=False)
-        await self._talk.bind(session, None)
-        self._talk.reply(request, self._binding(session))
+        talk = self._talk
+        ids, who = talk.sessions.opened_ids, talk.principal_name
+        talk.told_everything = True
+        known = ids.find(who, request.id, request.hash)
+        if known is not None:
+            session = await talk.sessions.find(known, talk.principal.tenant)
+            session.connect()
+        else:
+            session = await self._opened(payload, implicit=False)
+            ids.add(who, request.id, request.hash, session.id)
+        await talk.bind(session, None)
+        talk.reply(request, self._binding(session))
 
     async def _attach(self, request: Request, payload: Attach) -> None:
         talk = self._talk
         cursor = parse_cursor(payload.cursor) if payload.cursor is not None else None
         role = payload.role or "driver"
-        if role == "driver" and "eval" not in talk.principal.scopes:
-            raise WireError("forbidden", "the token lacks the scope 'eval'; attach as an observer", scope="eval")
+        check_role(talk.principal, role)
         session = await talk.sessions.find(payload.session, talk.principal.tenant)
         talk.told_everything = True
         session.connect()
@@ -129,21 +144,25 @@ class Handlers:
         return said
 
     async def _close(self, request: Request) -> None:
+        if self._talk.session is None and request.session is None:
+            raise WireError("not_found", "this connection has no session")
         session = await self._talk.bound(request.session)
-        self._talk.unbind()
         await self._talk.sessions.end(session, "closed by its client")
+        self._talk.unbind()
         self._talk.reply(request, {"session": session.id})
 
     # --- the running eval ---------------------------------------------------------------------------------------
 
-    def _control(self, request: Request, payload: Interrupt | Cancel | Input) -> None:
+    async def _control(self, request: Request, payload: Interrupt | Cancel | Input) -> None:
         session = self._talk.session
+        if request.session is not None:
+            session = await self._talk.bound(request.session)
         if session is None:
             if isinstance(payload, Interrupt):
                 self._talk.reply(request, {"status": "idle"})
                 return
             raise WireError("not_found", "this connection has no session")
-        self._talk.in_background(lambda: self._controlled(request, payload, session), request)
+        await self._talk.in_background(lambda: self._controlled(request, payload, session), request)
 
     async def _controlled(self, request: Request, payload: Interrupt | Cancel | Input, session: LiveSession) -> None:
         match payload:
@@ -158,12 +177,11 @@ class Handlers:
                 self._talk.reply(request, {"status": "delivered"})
 
     async def _interrupt(self, session: LiveSession, target: str | None) -> Json:
-        if session.link is None:
+        if session.link is None and not session.requests.has_dispatched:
             return {"status": "idle"}
-        said = await self._call(session, Kind.INTERRUPT, target or "", "interrupt")
+        texts = (target or "", "interrupt")
+        said = await self._call(session, Kind.INTERRUPT, *texts, then=session.requests.interrupted)
         status = said.get("status")
-        if status == "interrupted" and (running := session.requests.running()) is not None:
-            session.requests.escalate_after_grace(running, "interrupted")
         return {"status": status if status in ("interrupted", "idle", "mismatch") else "idle"}
 
     async def _cancel(self, session: LiveSession, target: str) -> Json:
@@ -171,17 +189,17 @@ class Handlers:
         if pending is not None and not pending.dispatched:
             session.requests.fail(pending, WireError("cancelled", "dropped from the queue before it started"))
             return {"status": "cancelled"}
-        if session.link is not None:
+        if session.link is not None or pending is not None:
             said = await self._call(session, Kind.CANCEL, target)
             if said.get("status") in ("cancelled", "running"):
                 return {"status": said["status"]}
         raise WireError("not_found", "no request of that id waits", field="payload.target")
 
-    async def _call(self, session: LiveSession, kind: Kind, *texts: str) -> dict[str, Any]:
+    async def _call(self, session: LiveSession, kind: Kind, *texts: str, then: Then | None = None) -> dict[str, Any]:
         if session.link is None:
             raise WireError("busy", "the session has no worker at the moment", retry_after_ms=200)
         session.last_used = self._talk.services.clock.monotonic()
-        return await session.link.call(kind, tuple(text.encode("utf-8") for text in texts))
+        return await session.link.call(kind, tuple(text.encode("utf-8") for text in texts), then=then)
 
     # --- the journal --------------------------------------------------------------------------------------------
 
@@ -191,10 +209,28 @@ class Handlers:
         last = min(payload.last or session.committer.seq, session.committer.seq)
         first = max(1, payload.first if payload.first is not None else last - HISTORY_ENTRIES_MAX + 1)
         last = min(last, first + HISTORY_ENTRIES_MAX - 1)
-        found = await talk.services.store.journal(session.id, first, last) if last >= first else ()
+        found = await self._journal(session, first, last, newest_first=payload.first is None)
         talk.reply(
             request, {"entries": [self._entry(session, seq, blob) for seq, blob in found], "seq": session.committer.seq}
         )
+
+    async def _journal(
+        self, session: LiveSession, first: int, last: int, *, newest_first: bool
+    ) -> list[tuple[int, bytes]]:
+        """Those of the entries that fit into one reply, and one at least."""
+        found: list[tuple[int, bytes]] = []
+        size_bytes = 0
+        while first <= last:
+            start = max(first, last - HISTORY_ENTRIES_AT_ONCE + 1) if newest_first else first
+            end = last if newest_first else min(last, first + HISTORY_ENTRIES_AT_ONCE - 1)
+            first, last = (first, start - 1) if newest_first else (end + 1, last)
+            part = await self._talk.services.store.journal(session.id, start, end)
+            for entry in reversed(part) if newest_first else part:
+                size_bytes += len(entry[1])
+                if found and size_bytes > HISTORY_BYTES_MAX:
+                    return sorted(found)
+                found.append(entry)
+        return sorted(found)
 
     def _entry(self, session: LiveSession, seq: int, blob: bytes) -> Json:
         try:

@@ -1,15 +1,16 @@
 """This process's open internal socket to one worker: frames out, frames in, calls with an answer.
 
 A link knows nothing of sessions. Its listener hears every frame that is not the answer to a call, and once that the
-link is lost.
+link is lost. What comes behind the WELCOME is not read before the listener says `serve()`: until the session has the
+link in hand, nobody could make anything of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from orchestrator.core.outcomes import ProtocolBreach, read_object
 from replwire.errors import ERROR_CODES, WireError
@@ -22,6 +23,19 @@ CALL_TIMEOUT_S: Final = 5.0
 """For the answer to a call that the agent gives at once."""
 
 _ANSWERS: Final = frozenset({Kind.REPLY, Kind.REFUSED, Kind.WELCOME})
+_BEFORE_WELCOME: Final = frozenset({Kind.HELLO, Kind.DIED})
+"""What a worker may say by itself to a link that is not attached; nobody has to hear it."""
+
+RETRY_AFTER_MS_MAX: Final = 60_000
+"""A worker's word about when to ask again, at most."""
+
+Then = Callable[[dict[str, Any]], None]
+"""Told an answer at once, before the frames behind it are read."""
+
+
+class _Call(NamedTuple):
+    answer: asyncio.Future[dict[str, Any]]
+    then: Then | None
 
 
 class LinkListener(Protocol):
@@ -40,7 +54,7 @@ class Link(asyncio.Protocol):
     def __init__(self, listener: LinkListener, window_bytes: int) -> None:
         self._listener = listener
         self._reader = FrameReader()
-        self._calls: dict[int, asyncio.Future[Frame]] = {}
+        self._calls: dict[int, _Call] = {}
         self._transport: asyncio.Transport | None = None
         self._later: list[bytes] = []
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -48,7 +62,8 @@ class Link(asyncio.Protocol):
         self._window_bytes = window_bytes
         self._unreturned_bytes = 0
         self._to_return_bytes = 0
-        self.hello: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._is_serving = False
+        self._is_welcome = False
         self.lost = False
 
     def next_ref(self) -> int:
@@ -85,25 +100,30 @@ class Link(asyncio.Protocol):
         *,
         chunks: Iterable[tuple[bytes, bytes]] = (),
         timeout_s: float = CALL_TIMEOUT_S,
+        then: Then | None = None,
     ) -> dict[str, Any]:
         """Send, chunks behind it, and wait for the answer's JSON. A REFUSED answer is raised as its `WireError`."""
         ref = self.next_ref()
-        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._calls[ref] = future
-        self.send(kind, parts, ref=ref)
-        for chunk in chunks:
-            self.send(Kind.CHUNK, chunk, ref=ref)
-        if self.lost:
-            raise WireError("busy", "the worker is out of reach", retry_after_ms=200)
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._calls[ref] = _Call(future, then)
         try:
-            frame = await asyncio.wait_for(future, timeout_s)
+            self.send(kind, parts, ref=ref)
+            for chunk in chunks:
+                self.send(Kind.CHUNK, chunk, ref=ref)
+            if self.lost:
+                raise _out_of_reach()
+            return await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
             raise WireError("worker_unresponsive", "the worker does not answer") from None
         finally:
             self._calls.pop(ref, None)
-        if frame.kind == Kind.REFUSED:
-            raise refusal(frame)
-        return read_object(frame.parts[0] if frame.parts else b"{}")
+
+    def serve(self) -> None:
+        """The listener is ready: what came behind the WELCOME goes to it now, and all that comes later at once."""
+        self._is_serving = True
+        if self._transport is not None and not self.lost:
+            self._transport.resume_reading()
+            self._take_frames()
 
     def consumed(self, count_bytes: int) -> None:
         """So many bytes of events have left for every client: the agent may send as many again."""
@@ -126,11 +146,22 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         self._reader.feed(data)
+        self._take_frames()
+
+    def _take_frames(self) -> None:
         try:
             for frame in self._reader:
                 self._received(frame)
+                if self._is_welcome and not self._is_serving:
+                    self._hold()
+                    return
         except (FrameError, ProtocolBreach) as breach:
             self._end(f"worker_protocol_error: {breach}", tell=True)
+
+    def _hold(self) -> None:
+        """Stop reading; what was read already stays where it is."""
+        if self._transport is not None and not self.lost:
+            self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
@@ -139,16 +170,25 @@ class Link(asyncio.Protocol):
     def _received(self, frame: Frame) -> None:
         kind = frame.kind
         if kind in _ANSWERS and frame.ref in self._calls:
-            future = self._calls[frame.ref]
-            if not future.done():
-                future.set_result(frame)
-        elif kind == Kind.HELLO:
-            if not self.hello.done():
-                self.hello.set_result(frame)
-        elif not self.lost:
+            self._answered(self._calls[frame.ref], frame)
+        elif self._is_serving and not self.lost:
             if kind == Kind.EVENT:
                 self._count(frame)
             self._listener.frame_received(self, frame)
+        elif not self.lost and kind not in _BEFORE_WELCOME:
+            raise ProtocolBreach(f"a frame of kind {kind} before the welcome")
+
+    def _answered(self, call: _Call, frame: Frame) -> None:
+        self._is_welcome = self._is_welcome or frame.kind == Kind.WELCOME
+        if call.answer.done():
+            return
+        if frame.kind == Kind.REFUSED:
+            call.answer.set_exception(refusal(frame))
+            return
+        body = read_object(frame.parts[0] if frame.parts else b"{}")
+        if call.then is not None:
+            call.then(body)
+        call.answer.set_result(body)
 
     def _count(self, frame: Frame) -> None:
         self._unreturned_bytes += len(frame.parts[-1]) if frame.parts else 0
@@ -163,11 +203,9 @@ class Link(asyncio.Protocol):
         self.lost = True
         if self._transport is not None:
             self._transport.abort()
-        error = WireError("busy", "the worker went out of reach", retry_after_ms=200)
-        for future in (*self._calls.values(), self.hello):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()
+        for call in self._calls.values():
+            if not call.answer.done():
+                call.answer.set_exception(_out_of_reach())
         if tell:
             self._listener.link_lost(self, cause)
 
@@ -178,9 +216,14 @@ def refusal(frame: Frame) -> WireError:
     code, message = body.pop("code", None), body.pop("message", "")
     if code not in ERROR_CODES or not isinstance(message, str):
         raise ProtocolBreach("a refusal without a code of ours")
-    seq = body.get("seq")
+    seq, retry_after_ms = body.get("seq"), body.get("retry_after_ms")
     details = {"seq": seq} if isinstance(seq, int) else {}
-    return WireError(str(code), message[:1000], **details)
+    later = retry_after_ms if isinstance(retry_after_ms, int) and 0 <= retry_after_ms <= RETRY_AFTER_MS_MAX else None
+    return WireError(str(code), message[:1000], retry_after_ms=later, **details)
+
+
+def _out_of_reach() -> WireError:
+    return WireError("busy", "the worker went out of reach", retry_after_ms=200)
 
 
 async def open_link(sock: socket.socket, listener: LinkListener, window_bytes: int) -> Link:

@@ -57,6 +57,11 @@ class Pool:
         """Warm workers now."""
         return len(self._ready)
 
+    @property
+    def starting(self) -> int:
+        """Workers on their way."""
+        return len(self._starting)
+
     def fill(self) -> None:
         """Start what is missing, as many at once as the settings allow; returns at once."""
         wanted = self._size + len(self._queue) - len(self._ready) - len(self._starting)
@@ -84,17 +89,22 @@ class Pool:
 
     async def _wait(self, waiting: _Waiting) -> WorkerAddress:
         try:
-            return await asyncio.wait_for(asyncio.shield(waiting.future), self._config.start_wait_s)
+            async with asyncio.timeout(self._config.start_wait_s):
+                return await waiting.future
         except TimeoutError:
-            raise WireError("capacity", "no worker became free in time", retry_after_ms=2000) from None
-        finally:
             self._leave(waiting)
+            raise WireError("capacity", "no worker became free in time", retry_after_ms=2000) from None
+        except asyncio.CancelledError:
+            self._leave(waiting)
+            raise
 
     def _leave(self, waiting: _Waiting) -> None:
+        """It waits no more; a worker that came in the same moment is for somebody else."""
         if waiting in self._queue:
             self._queue.remove(waiting)
-        elif not waiting.future.done():
-            waiting.future.cancel()
+        future = waiting.future
+        if future.done() and not future.cancelled() and future.exception() is None:
+            self._hand_out(future.result())
 
     async def _start(self) -> None:
         if self._backoff_s:
@@ -108,17 +118,21 @@ class Pool:
             return
         self._backoff_s = 0.0
         self._metrics.worker_start_seconds.labels(self._runtime.name).observe(self._clock.monotonic() - began)
-        await self._offer(worker)
-
-    async def _offer(self, worker: WorkerAddress) -> None:
         if self._closed:
             await self._runtime.stop(worker.worker)
-        elif self._queue:
-            self._queue.popleft().future.set_result(worker)
-            for place, waiting in enumerate(self._queue, 1):
-                waiting.progress(place)
+        else:
+            self._hand_out(worker)
+
+    def _hand_out(self, worker: WorkerAddress) -> None:
+        while self._queue:
+            future = self._queue.popleft().future
+            if not future.done():
+                future.set_result(worker)
+                break
         else:
             self._ready.append(worker)
+        for place, waiting in enumerate(self._queue, 1):
+            waiting.progress(place)
 
     def _failed(self, error: WireError) -> None:
         self._backoff_s = min(10.0, self._backoff_s * 2 or 0.25)

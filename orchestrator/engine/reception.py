@@ -9,6 +9,7 @@ import asyncio
 import hmac
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.core.commits import body_hash
 from orchestrator.core.outcomes import Outcome, ProtocolBreach, read_object, read_outcome, with_commit
 from orchestrator.engine.events import event_envelope
 from orchestrator.engine.link import Link, refusal
@@ -85,8 +86,12 @@ class Reception:
 
     def _started(self, frame: Frame) -> None:
         pending = self._session.requests.by_ref(frame.ref)
-        if pending is not None:
-            self._session.requests.arm(pending)
+        if pending is None:
+            return
+        if pending.started:
+            raise ProtocolBreach("a request started twice")
+        pending.started = True
+        self._session.requests.arm(pending)
 
     def _replied(self, frame: Frame) -> None:
         pending = self._session.requests.by_ref(frame.ref)
@@ -95,6 +100,8 @@ class Reception:
         if frame.kind == Kind.REFUSED:
             self._session.requests.fail(pending, refusal(frame))
             return
+        if pending.numbered:
+            raise ProtocolBreach("a numbered request was answered without an outcome")
         self._answer(pending, read_object(frame.parts[0] if frame.parts else b"{}"))
 
     def _answer(self, pending: Pending, payload: dict[str, Any]) -> None:
@@ -119,20 +126,44 @@ class Reception:
     def _outcome(self, outcome: Outcome) -> None:
         session = self._session
         pending = session.requests.get(outcome.request_id)
-        if pending is None or pending.request.hash != outcome.body_hash:
+        if pending is None or not _is_of(outcome, pending):
             self._check_stamp(outcome)
-        elif pending.stop_reason and outcome.payload.get("error"):
+        if outcome.type != "eval" and "error" in outcome.payload:
+            client_fault(outcome.payload["error"])  # refused now, not when its commit is there
+        if outcome.last_event > session.last_event.number:
+            raise ProtocolBreach(f"eval {outcome.seq} ends with an event that was not sent")
+        if pending is not None and pending.stop_reason and outcome.type == "eval" and outcome.payload["error"]:
             outcome.payload["error"]["code"] = pending.stop_reason
+        session.stray.ended(outcome.request_id)
         if session.policy.durability == "none":
-            session.committer.seq = outcome.seq
-            self.finished(outcome, "kept", "none", None)
-        elif session.committer.add(outcome) and pending is not None:
-            self._wait_for_commit(pending, outcome)
+            self._without_commit(outcome)
+        elif outcome.seq <= session.committer.seq:
+            self._offered_again(outcome, pending)
+        else:
+            session.committer.add(outcome)
+            if pending is not None:
+                self._wait_for_commit(pending, outcome)
 
     def _check_stamp(self, outcome: Outcome) -> None:
+        if body_hash(outcome.type, outcome.body) != outcome.body_hash:
+            raise ProtocolBreach("an outcome with another body than its hash")
         expected = self._session.requests.stamp(outcome.request_id, outcome.body_hash, outcome.principal)
         if not hmac.compare_digest(expected, outcome.stamp):
             raise ProtocolBreach("an outcome of a request that no front door dispatched")
+
+    def _without_commit(self, outcome: Outcome) -> None:
+        committer = self._session.committer
+        if outcome.seq != committer.seq + 1:
+            raise ProtocolBreach(f"eval {outcome.seq} came after eval {committer.seq}")
+        committer.seq = outcome.seq
+        self.finished(outcome, "kept", "none", None)
+
+    def _offered_again(self, outcome: Outcome, pending: Pending | None) -> None:
+        """It was committed, and the word of it did not reach the agent: what is stored is the answer."""
+        self._session.confirm(self._session.committer.seq, outcome.request_id)
+        if pending is not None:
+            pending.disarm()
+            self._session.connector.answer_from_store(pending)
 
     def _wait_for_commit(self, pending: Pending, outcome: Outcome) -> None:
         pending.disarm()
@@ -156,6 +187,18 @@ class Reception:
         (self._failed if outcome.payload.get("error") else self._succeeded).inc()
         metrics.eval_seconds.observe(self._services.clock.monotonic() - pending.accepted_at)
         self._answer(pending, with_commit(outcome.payload, seq=outcome.seq, state=state, durable=durable, etag=etag))
+
+
+def _is_of(outcome: Outcome, pending: Pending) -> bool:
+    """Whether it is the outcome of exactly what we dispatched: then its stamp need not be looked at."""
+    request = pending.request
+    return (
+        pending.dispatched
+        and request.hash == outcome.body_hash
+        and request.type == outcome.type
+        and pending.principal == outcome.principal
+        and request.body == outcome.body
+    )
 
 
 def client_fault(error: Any) -> WireError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -81,7 +81,8 @@ class RequestTable:
         if len(self._open) >= waiting_max + RUNNING_MAX:
             said = f"{waiting_max} requests wait already"
             raise WireError("busy", said, retry_after_ms=200, limit="requests_waiting_max")
-        if pending.numbered and self._session.committer.store_is_away:
+        commits = pending.numbered and self._session.policy.durability != "none"
+        if commits and (self._session.committer.store_is_away or self._services.store_is_away):
             raise WireError("store_unavailable", "the store is away; nothing was started", retry_after_ms=1000)
 
     def dispatch(self, pending: Pending) -> None:
@@ -103,7 +104,11 @@ class RequestTable:
             request.body,
         )
         link.send(Kind.REQUEST, (if_seq, *said), flags=flags, ref=pending.ref)
-        self.arm(pending)
+        if pending.expires_at:
+            # Sent again after a lost link: its time goes on.
+            self._hold_to_deadline(pending)
+        else:
+            self.arm(pending)
 
     def stamp(self, request_id: str, hashed: bytes, principal: str) -> bytes:
         """The MAC of a request in this session's generation."""
@@ -114,12 +119,17 @@ class RequestTable:
 
     def arm(self, pending: Pending) -> None:
         """Its time starts now."""
-        pending.disarm()
         payload = pending.request.payload
         if pending.numbered:
             limit_s = float(self._session.policy.limits["eval_timeout_s"])
             asked_s = payload.timeout_s if isinstance(payload, Eval) else None
-            self._later(pending, min(limit_s, asked_s or limit_s), self._expired)
+            pending.expires_at = self._services.clock.monotonic() + min(limit_s, asked_s or limit_s)
+            self._hold_to_deadline(pending)
+
+    def _hold_to_deadline(self, pending: Pending) -> None:
+        pending.disarm()
+        left_s = pending.expires_at - self._services.clock.monotonic()
+        self._later(pending, max(0.0, left_s), self._expired)
 
     def _later(self, pending: Pending, delay_s: float, then: Callable[[Pending], None]) -> None:
         pending.timers.append(asyncio.get_running_loop().call_later(delay_s, then, pending))
@@ -131,6 +141,17 @@ class RequestTable:
         else:
             # It waits behind another eval: its own time starts when it does.
             self.arm(pending)
+
+    def interrupted(self, said: dict[str, Any]) -> None:
+        """The agent's answer to a client's interrupt: what it hit has the grace to end, and nothing else."""
+        target = said.get("target")
+        if said.get("status") != "interrupted" or not isinstance(target, str):
+            return
+        pending = self._open.get(target)
+        if pending is None:
+            self._session.stray.interrupted(target)
+        elif pending.numbered and pending.dispatched:
+            self.escalate_after_grace(pending, "interrupted")
 
     def stop(self, pending: Pending, reason: str) -> None:
         """Interrupt a running request on our own account; what does not obey loses its worker."""
@@ -191,8 +212,26 @@ class RequestTable:
                 pending.waiters.remove(subscriber)
                 payload = pending.request.payload
                 unwanted = not pending.waiters and isinstance(payload, Eval) and payload.on_disconnect == "interrupt"
-                if unwanted and pending.dispatched:
-                    self.stop(pending, "interrupted")
+                if unwanted:
+                    self._withdraw(pending)
+
+    def _withdraw(self, pending: Pending) -> None:
+        """Nobody wants it any more: it does not start, or it is interrupted; what else runs is left alone."""
+        link = self._session.link
+        if not pending.dispatched:
+            self.fail(pending, WireError("cancelled", "its client left before it started"))
+        elif link is not None:
+            link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=link.next_ref())
+            self.stop(pending, "interrupted")
+
+    def owes(self, subscriber: Subscriber) -> bool:
+        """Whether a client still waits for an answer."""
+        return any(subscriber in pending.waiters for pending in self._open.values())
+
+    @property
+    def has_dispatched(self) -> bool:
+        """Whether the worker may have something of ours."""
+        return any(pending.dispatched for pending in self._open.values())
 
 
 def _header(pending: Pending) -> tuple[bytes, int]:

@@ -55,6 +55,10 @@ class Pending:
     accepted_at: float
     dispatched: bool = False
     ref: int = 0
+    started: bool = False
+    """Whether the agent said that it had to wait and starts now."""
+    expires_at: float = 0.0
+    """When its time is over, by the monotonic clock; 0: it was not sent to a worker yet."""
     stop_reason: str = ""
     """Why we stopped it: `interrupted` or `timeout`; empty when we did not."""
     timers: list[asyncio.TimerHandle] = field(default_factory=list)

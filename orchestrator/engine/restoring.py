@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.encoding import to_text
+from orchestrator.core.outcomes import bounded_unsaved
 from orchestrator.core.seal import SealError
-from orchestrator.core.session import Checkpoint, Record, WorkerAddress
+from orchestrator.core.session import Checkpoint, KnownId, Record, WorkerAddress
 from orchestrator.engine.link import Link, open_link
 from orchestrator.engine.services import Services
 from orchestrator.ports import Raised
@@ -24,7 +24,11 @@ RESTORE_TIMEOUT_S: Final = 60.0
 """For opening a checkpoint in a fresh worker, imports included."""
 
 TRIES_MAX: Final = 2
-"""Workers that may be spent on a restore that fails (a checkpoint may be a poison pill)."""
+"""Workers that may be spent on a restore that fails (a checkpoint may be a poison pill); those that died while they
+waited in the pool don't count."""
+
+IDS_AT_ONCE: Final = 4096
+"""Rows of the id table in one frame."""
 
 CHUNKS_AT_ONCE: Final = 64
 """Fetched from the store with one call."""
@@ -50,33 +54,34 @@ class Restorer:
 
     async def provide(self, session: LiveSession, record: Record, raised: Raised) -> Restored:
         """Raises `restore_failed` after `TRIES_MAX` workers, `capacity` when there is no worker."""
-        for left in reversed(range(TRIES_MAX)):
+        tries, dead_max = 0, TRIES_MAX + self._services.config.pool_size
+        while True:
             worker = await session.take_worker()
             try:
                 return await self._claim(session, record, raised, worker)
-            except (OSError, WireError) as error:
-                await self._services.runtime.stop(worker.worker)
-                if left == 0 or (isinstance(error, WireError) and error.code == "store_unavailable"):
-                    raise _as_failure(error) from None
-        raise AssertionError("the loop ends with a return or a raise")
+            except BaseException as error:
+                # Also when the session ended meanwhile: a worker that nobody has would run for ever.
+                session.connector.end_worker(worker)
+                if not isinstance(error, OSError | WireError):
+                    raise
+                is_dead = isinstance(error, OSError)
+                tries, dead_max = tries + (not is_dead), dead_max - is_dead
+                if tries == TRIES_MAX or not dead_max or _is_final(error):
+                    raise _as_failure(error, has_state=record.seq > 0) from None
 
     async def _claim(self, session: LiveSession, record: Record, raised: Raised, worker: WorkerAddress) -> Restored:
         store = self._services.store
         checkpoint = await store.checkpoint(session.id) if record.seq else None
-        link = await self._link(session, worker)
+        link = await open_link_to(self._services, session, worker)
         try:
             told = await self._hand_over(session, record, raised, checkpoint, link)
             if not await store.publish(session.id, raised, worker):
-                raise WireError("busy", "another front door replaced the worker", retry_after_ms=200)
+                raise _superseded()
         except BaseException:
             link.close()
             raise
         now = replace(record, generation=raised.generation, nonce=raised.nonce, worker=worker)
         return Restored(now, worker, link, checkpoint.references if checkpoint else (), _lost(told))
-
-    async def _link(self, session: LiveSession, worker: WorkerAddress) -> Link:
-        sock = await self._services.runtime.dial(worker)
-        return await open_link(sock, session, session.policy.limits["link_window_bytes"])
 
     async def _hand_over(
         self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link
@@ -90,11 +95,12 @@ class Restorer:
             "seq": record.seq,
             "durability": session.policy.durability,
             "limits": {**session.policy.limits, "handover_ms": self._services.config.handover_ms},
-            "ids": [[known.request_id, known.body_hash.hex(), known.seq] for known in ids],
+            "ids": [],
             "chunks": len(chunks),
         }
         if manifest:
             session.tell("status", {"status": "restoring"})
+        _send_ids(link, ids)
         parts = (to_text(claim).encode("utf-8"), manifest)
         return await link.call(Kind.CLAIM, parts, chunks=chunks.items(), timeout_s=RESTORE_TIMEOUT_S)
 
@@ -122,19 +128,47 @@ class Restorer:
         if len(found) != len(set(references)):
             record = await self._services.store.read(session_id)
             if record is not None and record.generation != generation:
-                raise WireError("busy", "another front door replaced the worker", retry_after_ms=200)
+                raise _superseded()
             raise WireError("restore_failed", "the store lacks a part of the checkpoint", cause="missing")
         return found
 
 
+async def open_link_to(services: Services, session: LiveSession, worker: WorkerAddress) -> Link:
+    """A link of this session to a worker, by its runtime; raises `OSError`."""
+    sock = await services.runtime.dial(worker)
+    return await open_link(sock, session, session.policy.limits["link_window_bytes"])
+
+
+def _send_ids(link: Link, ids: Sequence[KnownId]) -> None:
+    """The id table goes ahead of the claim: after a busy day it is larger than a frame may be."""
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        rows = [[known.request_id, known.body_hash.hex(), known.seq] for known in ids[start : start + IDS_AT_ONCE]]
+        link.send(Kind.IDS, (to_text(rows).encode("utf-8"),))
+
+
 def _lost(told: dict[str, Any]) -> dict[str, str]:
     unsaved = told.get("unsaved")
-    with contextlib.suppress(AttributeError):
-        return {str(name): str(reason) for name, reason in unsaved.items()}  # type: ignore[union-attr]
-    return {}
+    if not isinstance(unsaved, dict):
+        return {}
+    return bounded_unsaved({str(name): str(reason) for name, reason in unsaved.items()})
 
 
-def _as_failure(error: OSError | WireError) -> WireError:
+def _superseded() -> WireError:
+    return WireError("busy", "another front door replaced the worker", retry_after_ms=200, cause="superseded")
+
+
+def _is_final(error: OSError | WireError) -> bool:
+    """Whether another worker would not help."""
     if isinstance(error, OSError):
-        return WireError("capacity", "a new worker did not answer", retry_after_ms=1000)
-    return error
+        return False
+    return error.code == "store_unavailable" or error.details.get("cause") in ("superseded", "integrity", "missing")
+
+
+def _as_failure(error: OSError | WireError, *, has_state: bool) -> WireError:
+    if isinstance(error, WireError) and error.code not in ("busy", "worker_unresponsive"):
+        return error
+    if isinstance(error, WireError) and error.details.get("cause") == "superseded":
+        return error
+    if has_state and isinstance(error, WireError):
+        return WireError("restore_failed", "the workers that opened the last checkpoint did not survive it")
+    return WireError("capacity", "a new worker did not answer", retry_after_ms=1000)

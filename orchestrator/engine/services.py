@@ -28,6 +28,10 @@ class Services:
     """This front door's name in the store: the owner of replacements."""
     facts: StoreFacts = field(default_factory=lambda: StoreFacts("unknown", "none"))
     """What the store said of itself last."""
+    store_is_away: bool = False
+    """Whether it did not answer when it was asked last."""
+    draining: bool = False
+    """Whether this process takes no new work."""
 
     def fresh_id(self, prefix: str) -> str:
         """A random id of a kind."""

@@ -6,9 +6,8 @@ restoring, replacing a worker) is the work of `connecting`; what the worker says
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from enum import Enum
-from typing import Final
 
 from orchestrator.core.commits import link_key
 from orchestrator.core.encoding import to_text
@@ -19,11 +18,13 @@ from orchestrator.engine.catching_up import CatchUp
 from orchestrator.engine.commits import Committer
 from orchestrator.engine.connecting import Connector
 from orchestrator.engine.link import Link
+from orchestrator.engine.phase import Phase, move_phase
 from orchestrator.engine.pool import Progress
 from orchestrator.engine.reception import Reception
 from orchestrator.engine.request_table import RequestTable
 from orchestrator.engine.requests import Subscriber
 from orchestrator.engine.services import Services
+from orchestrator.engine.stray import Stray
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
@@ -31,23 +32,6 @@ from replwire.frames import SEQ, Frame, Kind
 
 TakeWorker = Callable[[str, Progress], Awaitable[WorkerAddress]]
 """Image and progress in, a warm worker out."""
-
-
-class Phase(Enum):
-    """Of the way to the worker."""
-
-    NONE = "none"
-    CONNECTING = "connecting"
-    LINKED = "linked"
-    ENDED = "ended"
-
-
-_MOVES: Final[dict[Phase, tuple[Phase, ...]]] = {
-    Phase.NONE: (Phase.CONNECTING, Phase.ENDED),
-    Phase.CONNECTING: (Phase.CONNECTING, Phase.LINKED, Phase.NONE, Phase.ENDED),
-    Phase.LINKED: (Phase.CONNECTING, Phase.ENDED),
-    Phase.ENDED: (),
-}
 
 
 class LiveSession:
@@ -59,6 +43,9 @@ class LiveSession:
         self.policy = record.policy
         self.id = record.session
         self.phase = Phase.NONE
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._was_linked = False
         self.link: Link | None = None
         self.subscribers: list[Subscriber] = []
         self.last_used = services.clock.monotonic()
@@ -69,6 +56,7 @@ class LiveSession:
         self.requests = RequestTable(services, self)
         self.connector = Connector(services, self)
         self.catch_up = CatchUp(services, self)
+        self.stray = Stray(services, self)
         self._reception = Reception(services, self)
         self._take_worker = take_worker
 
@@ -86,6 +74,11 @@ class LiveSession:
             self.requests.dispatch(pending)
         else:
             self.connect()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something of it waits, runs, or is not committed yet."""
+        return bool(self.requests) or bool(self.committer.waiting)
 
     # --- from the link ------------------------------------------------------------------------------------------
 
@@ -110,11 +103,14 @@ class LiveSession:
                 self.kept.discard(outcome.seq)
                 said = {"target": outcome.request_id, "seq": outcome.seq, "etag": etag, "durable": durable}
                 self.tell("committed", said)
-            else:
-                self._reception.finished(outcome, "committed", durable, etag)
+            # Also after a kept one: its id may have been sent again meanwhile.
+            self._reception.finished(outcome, "committed", durable, etag)
+        self.confirm(outcomes[-1].seq, outcomes[-1].request_id)
+
+    def confirm(self, seq: int, request_id: str) -> None:
+        """Tell the agent that it may forget its outcomes up to this one."""
         if self.link is not None:
-            final = outcomes[-1]
-            self.link.send_soon(Kind.CONFIRM, (SEQ.pack(final.seq), final.request_id.encode()))
+            self.link.send_soon(Kind.CONFIRM, (SEQ.pack(seq), request_id.encode()))
 
     def fenced(self) -> None:
         """See `CommitOwner`."""
@@ -128,12 +124,22 @@ class LiveSession:
         """See `CommitOwner`."""
         self.replace_worker("session_regressed", f"the store has only the commits up to {seq}")
 
+    def failed(self) -> None:
+        """See `CommitOwner`."""
+        self.replace_worker("internal", "something went wrong on our side")
+
     # --- the worker ---------------------------------------------------------------------------------------------
 
     def _move(self, to: Phase) -> None:
-        if to not in _MOVES[self.phase]:
-            raise AssertionError(f"a session does not go from {self.phase.value} to {to.value}")
-        self.phase = to
+        self.phase = move_phase(self.phase, to)
+        if to is Phase.CONNECTING:
+            self._settled.clear()
+        else:
+            self._settled.set()
+
+    async def settled(self) -> None:
+        """Until it is linked, or there is no way to a worker."""
+        await self._settled.wait()
 
     def connect(self) -> None:
         """See that there is a worker; open requests are dispatched when there is."""
@@ -149,7 +155,7 @@ class LiveSession:
 
     def park(self) -> None:
         """End the worker of a session that nobody uses; its state stays in the store."""
-        if self.phase is Phase.LINKED and not self.requests and not self.committer.waiting:
+        if self.phase is Phase.LINKED and not self.is_busy:
             self._move(Phase.CONNECTING)
             self.connector.park()
 
@@ -157,15 +163,25 @@ class LiveSession:
         """There is a worker: send it what waits."""
         self.record, self.link = record, link
         self._move(Phase.LINKED)
-        self.last_event = Cursor(record.generation, last_event)
+        heard, self.last_event = self.last_event, Cursor(record.generation, last_event)
+        if self._was_linked and heard.generation == record.generation and heard < self.last_event:
+            # Said while the link was lost; whoever wants it attaches with its cursor.
+            self.tell("gap", {"from": str(heard), "to": str(self.last_event)})
+        self._was_linked = True
+        if link.lost:
+            # It went between its welcome and now: nothing has been sent to it.
+            self.link_lost(link, "")
+            return
         self.tell("status", {"status": "ready"})
         for pending in self.requests.all():
             self.requests.dispatch(pending)
+        link.serve()
 
     def unlink(self) -> None:
         """Hang up, and let nothing more be committed under this generation."""
         self.committer.stop()
         self.requests.forget_refs()
+        self.stray.forget()
         link, self.link = self.link, None
         if link is not None:
             link.close()
@@ -200,11 +216,15 @@ class LiveSession:
         await self.catch_up.attach(subscriber, cursor)
 
     def detach(self, subscriber: Subscriber) -> None:
-        """This client hears nothing more of the session."""
+        """This client hears nothing more of the session but the answers to its open requests."""
         if subscriber in self.subscribers:
             self.subscribers.remove(subscriber)
-        self.requests.leave(subscriber)
         self.last_used = self.services.clock.monotonic()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """This client has gone."""
+        self.detach(subscriber)
+        self.requests.leave(subscriber)
 
     def tell(self, type_: str, payload: Json, *, cursor: Cursor | None = None) -> None:
         """A word about the session's own life, to those who want it."""

@@ -8,9 +8,11 @@ import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
 from orchestrator.core.session import Record, SessionPolicy, Status, WorkerAddress, visible_to
+from orchestrator.engine.opened import OpenedIds
+from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
 from orchestrator.engine.services import Services
-from orchestrator.engine.session import LiveSession, Phase
+from orchestrator.engine.session import LiveSession
 from replwire.errors import WireError
 
 _log = structlog.get_logger("bascule.sessions")
@@ -22,8 +24,8 @@ class Sessions:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._live: dict[str, LiveSession] = {}
-        self._finding: dict[str, asyncio.Lock] = {}
         self._pools: dict[str, Pool] = {}
+        self.opened_ids = OpenedIds()
         config = services.config
         for image in (config.sandbox.image, *config.images):
             warm = config.pool_size if image == config.sandbox.image else 0
@@ -31,6 +33,15 @@ class Sessions:
                 services.runtime, config, image, clock=services.clock, metrics=services.metrics,
                 random=services.random, warm=warm,
             )  # fmt: skip
+
+        self._count_workers()
+
+    def _count_workers(self) -> None:
+        """Counted when somebody looks."""
+        workers = self._services.metrics.workers
+        workers.labels("starting").set_function(lambda: sum(pool.starting for pool in self._pools.values()))
+        workers.labels("ready").set_function(lambda: self.workers_ready)
+        workers.labels("claimed").set_function(lambda: sum(item.link is not None for item in self._live.values()))
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -54,8 +65,7 @@ class Sessions:
 
     async def open(self, policy: SessionPolicy) -> LiveSession:
         """A new session; a worker is already on its way when this returns. Raises `capacity`."""
-        if len(self._live) >= self._services.config.sessions_max and not self._let_go_of_idle():
-            raise WireError("capacity", "this front door has all the sessions that it may have", retry_after_ms=5000)
+        self._make_room()
         random = self._services.random
         new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
         record = await self._services.store.create(new_id, policy)
@@ -67,19 +77,27 @@ class Sessions:
         return session
 
     async def find(self, session: str, tenant: str) -> LiveSession:
-        """An open session of this tenant; raises `not_found` or `session_gone`."""
+        """An open session of this tenant; raises `not_found`, `session_gone` or `capacity`."""
         if not is_session_id(session):
             raise WireError("not_found", "no such session")
-        live = self._live.get(session)
+        live = self._in_hand(session)
         if live is None:
-            async with self._finding.setdefault(session, asyncio.Lock()):
-                live = self._live.get(session) or await self._load(session, tenant)
-            self._finding.pop(session, None)
+            record = visible_to(await self._services.store.read(session), tenant, session)
+            # Whoever asked in the meantime may have it in hand by now.
+            live = self._in_hand(session)
+            if live is None:
+                self._make_room()
+                live = self._take_in_hand(record)
         visible_to(live.record, tenant, session)
         return live
 
-    async def _load(self, session: str, tenant: str) -> LiveSession:
-        return self._take_in_hand(visible_to(await self._services.store.read(session), tenant, session))
+    def _in_hand(self, session: str) -> LiveSession | None:
+        live = self._live.get(session)
+        return None if live is None or live.phase is Phase.ENDED else live
+
+    def _make_room(self) -> None:
+        if len(self._live) >= self._services.config.sessions_max and not self._let_go_of_idle():
+            raise WireError("capacity", "this front door has all the sessions that it may have", retry_after_ms=5000)
 
     def _take_in_hand(self, record: Record) -> LiveSession:
         live = LiveSession(self._services, record, self._take_worker)
@@ -91,7 +109,11 @@ class Sessions:
         pool = self._pools.get(image)
         if pool is None:
             raise WireError("capacity", f"the image {image!r} is not offered any more")
-        return await pool.take(progress)
+        clock, began, warm = self._services.clock, self._services.clock.monotonic(), pool.ready > 0
+        worker = await pool.take(progress)
+        waited_s = clock.monotonic() - began
+        self._services.metrics.session_start_seconds.labels("yes" if warm else "no").observe(waited_s)
+        return worker
 
     def let_go(self, session: LiveSession) -> None:
         """Nobody here needs it now; the store has it."""
@@ -101,15 +123,16 @@ class Sessions:
 
     def _let_go_of_idle(self) -> bool:
         for session in self._live.values():
-            if session.phase is Phase.NONE and not session.subscribers and not session.requests:
+            unused = session.phase is Phase.NONE and not session.subscribers and not session.requests
+            if unused or session.phase is Phase.ENDED:
                 self.let_go(session)
                 return True
         return False
 
     async def end(self, session: LiveSession, reason: str) -> None:
         """Close a session for good: its worker, its state, its record's life."""
-        worker = session.record.worker
         await self._services.store.end(session.id)
+        worker = session.record.worker
         session.ended(reason)
         self.let_go(session)
         if worker is not None:

@@ -7,8 +7,9 @@ from typing import Final
 
 import structlog
 
+from orchestrator.engine.phase import Phase
 from orchestrator.engine.services import Services
-from orchestrator.engine.session import LiveSession, Phase
+from orchestrator.engine.session import LiveSession
 from orchestrator.engine.sessions import Sessions
 from replwire.errors import WireError
 from replwire.frames import Kind
@@ -26,6 +27,10 @@ class Sweeper:
         self._services = services
         self._sessions = sessions
         self._task: asyncio.Task[None] | None = None
+        self._found_at_start: frozenset[str] = frozenset()
+        self._is_reaped = False
+        self._seen: dict[str, tuple[float, float]] = {}
+        """Of implicit sessions in nobody's hand here: the store's `seen_at`, and when we first met it, by our clock."""
 
     def start(self) -> None:
         """Begin the rounds."""
@@ -37,18 +42,23 @@ class Sweeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def reap(self) -> int:
-        """End every worker with our label that is no current generation of any session; how many there were.
+    async def look_around(self) -> None:
+        """Before any worker of ours is started: those that are there now are sessions' or nobody's."""
+        self._found_at_start = frozenset(await self._services.runtime.list_workers())
 
-        Run once at start: later, the workers that are no session's are the pool's.
+    async def reap(self) -> int:
+        """End every worker that was there before us and is no current generation of any session; how many there were.
+
+        Those that came later are the pool's. When the store is away at start, a later round does it.
         """
         current = {
             record.worker.worker async for record in self._services.store.sessions() if record.worker is not None
         }
-        orphans = [worker for worker in await self._services.runtime.list_workers() if worker not in current]
+        orphans = sorted(self._found_at_start - current)
         for worker in orphans:
             await self._services.runtime.stop(worker)
             self._services.metrics.orphans_reaped.inc()
+        self._is_reaped = True
         if orphans:
             _log.info("orphans reaped", count=len(orphans))
         return len(orphans)
@@ -66,17 +76,35 @@ class Sweeper:
                 _log.exception("sweep failed")
 
     async def _round(self, rounds: int) -> None:
-        self._services.facts = await self._services.store.facts()
-        live = self._sessions.live
-        await self._services.store.touch([session.id for session in live])
-        for session in live:
-            await self._look_at(session)
+        await asyncio.gather(self._ask_store(rounds), *(self._guarded(session) for session in self._sessions.live))
         self._sessions.fill_pools()
+
+    async def _ask_store(self, rounds: int) -> None:
+        services = self._services
+        try:
+            services.facts = await services.store.facts()
+        except WireError:
+            services.store_is_away = True
+            raise
+        services.store_is_away = False
+        await services.store.touch([session.id for session in self._sessions.live])
+        if not self._is_reaped:
+            await self.reap()
         if rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0:
             await self._end_expired()
-            await self._services.store.sweep_chunks()
+            await services.store.sweep_chunks()
+
+    async def _guarded(self, session: LiveSession) -> None:
+        """One session's trouble is not the others'."""
+        try:
+            await self._look_at(session)
+        except WireError as error:
+            _log.warning("sweep failed", session_id=session.id, cause=error.message)
 
     async def _look_at(self, session: LiveSession) -> None:
+        if session.phase is Phase.ENDED:
+            self._sessions.let_go(session)
+            return
         unused_s = self._services.clock.monotonic() - session.last_used
         if session.policy.implicit and not session.subscribers and not session.requests:
             if unused_s > session.policy.limits["implicit_session_ttl_s"]:
@@ -106,10 +134,18 @@ class Sweeper:
                 session.replace_worker("worker_unresponsive", "the worker stopped answering")
 
     async def _end_expired(self) -> None:
-        """Implicit sessions whose front door died before it could end them."""
+        """Implicit sessions whose front door died before it could end them: nobody renewed their `seen_at` for long.
+
+        How long is measured here, for the store's clock is another one.
+        """
+        now, before, self._seen = self._services.clock.monotonic(), self._seen, {}
         in_hand = {session.id for session in self._sessions.live}
-        now = self._services.clock.now()
         async for record in self._services.store.sessions():
-            ttl_s = 2 * record.policy.limits["implicit_session_ttl_s"]
-            if record.policy.implicit and record.session not in in_hand and now - record.seen_at > ttl_s:
+            if not record.policy.implicit or record.session in in_hand:
+                continue
+            seen_at, since = before.get(record.session, (record.seen_at, now))
+            if seen_at != record.seen_at:
+                since = now
+            self._seen[record.session] = record.seen_at, since
+            if now - since > record.policy.limits["implicit_session_ttl_s"]:
                 await self._sessions.end_by_record(record, "its connection has gone")

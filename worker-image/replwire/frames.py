@@ -49,6 +49,7 @@ class Kind(IntEnum):
     CREDIT = 9  # u64: so many more bytes of output may be on their way to this link
     CHUNK = 10  # content id, bytes (in both directions)
     PING = 11  # Answer: REPLY {}, at once, whatever runs
+    IDS = 12  # json: rows of the id table, as in CLAIM, which follows: it may be larger than a frame
     # agent → front door
     HELLO = 16  # json: first frame on each link
     WELCOME = 17  # json: claimed or attached; what the agent has

@@ -51,7 +51,9 @@ def read(replies: Sequence[Any]) -> Facts:
         raise unavailable(f"{_name(server)} is too old, 7.0 is the least")
     syncing = _syncing(version, persistence.get("aof_enabled") == "1", settings.get("appendfsync"))
     durable = "memory" if syncing is Syncing.NEVER_KNOWN else "fsync"
-    return Facts(StoreFacts(_name(server), durable, tuple(_warnings(syncing, persistence, settings))), syncing)
+    found = "fsync" if syncing is Syncing.ALWAYS else "memory"
+    warnings = tuple(_warnings(syncing, persistence, settings))
+    return Facts(StoreFacts(_name(server), durable, warnings, found), syncing)
 
 
 def _syncing(version: tuple[int, ...], append_only: bool, appendfsync: str | None) -> Syncing:

@@ -29,6 +29,7 @@ class Claim:
         self._chunks_missing = 0
         self._waiting: list[tuple[Link, int]] = []
         self._unsaved: dict[str, Any] = {}
+        self._ids: dict[Link, list[Any]] = {}
         self.is_done = False
         """Restored: requests are served."""
 
@@ -37,6 +38,13 @@ class Claim:
         """As HELLO tells it."""
         return "ready" if self._said is None else "claimed"
 
+    def ids(self, link: Link, frame: Frame) -> None:
+        """Rows of the id table, ahead of this link's claim. Raises `LinkBreach`, `ValueError`."""
+        if self._said is not None:
+            raise LinkBreach("ids for a worker that is claimed")
+        (text,) = frame.parts
+        self._ids.setdefault(link, []).extend(json.loads(text))
+
     def claim(self, link: Link, frame: Frame) -> None:
         """The first one wins; its checkpoint goes on to the interpreter. Raises `LinkBreach`, `ValueError`."""
         if self._said is not None:
@@ -44,8 +52,11 @@ class Claim:
             return
         text, manifest = frame.parts
         said = _claim_of(json.loads(text))
+        said["ids"] += self._ids.get(link, ())
         self._fill(said)
         self._said, self._owner, self._chunks_missing = said, link, said["chunks"]
+        self._ids.clear()
+        said["ids"] = []
         self._waiting.append((link, frame.ref))
         told = {"limits": self._session.limits} | {key: said[key] for key in _RESTORE_KEYS[1:]}
         body = json.dumps(told, ensure_ascii=False).encode()
@@ -120,6 +131,7 @@ class Claim:
     def link_gone(self, link: Link) -> bool:
         """Whether the worker is of no use any more: its claim can never be completed."""
         self._waiting = [waiter for waiter in self._waiting if waiter[0] is not link]
+        self._ids.pop(link, None)
         return link is self._owner and self._chunks_missing > 0
 
 

@@ -26,7 +26,7 @@ PROTOCOL: Final = 1
 
 _NOTHING: Final = b"{}"
 _OUT_OF_TURN: Final = (LinkBreach, ValueError, TypeError, IndexError, RecursionError, struct.error)
-_BEFORE_ATTACHED: Final = frozenset((Kind.CLAIM, Kind.ATTACH, Kind.CHUNK, Kind.PING))
+_BEFORE_ATTACHED: Final = frozenset((Kind.CLAIM, Kind.IDS, Kind.ATTACH, Kind.CHUNK, Kind.PING))
 
 
 class Agent:
@@ -55,6 +55,7 @@ class Agent:
             Kind.REPLAY: self._replay,
             Kind.PING: self._ping,
             Kind.CLAIM: self._claimed,
+            Kind.IDS: self._ids,
             Kind.CHUNK: self._chunk,
             Kind.ATTACH: self._attach,
         }
@@ -196,6 +197,9 @@ class Agent:
 
     def _claimed(self, link: Link, frame: Frame, now: float) -> None:
         self._claim.claim(link, frame)
+
+    def _ids(self, link: Link, frame: Frame, now: float) -> None:
+        self._claim.ids(link, frame)
 
     def _chunk(self, link: Link, frame: Frame, now: float) -> None:
         self._claim.chunk(link, frame)

@@ -127,12 +127,13 @@ class Runner:
 
     def interrupt(self, link: Link, ref: int, target: bytes) -> None:
         """SIGINT, if what the caller means is what runs."""
-        status = "idle"
-        if self._running is not None:
-            status = "mismatch" if target and target != self._running.id else "interrupted"
-        if status == "interrupted":
-            self._send_interrupt()
-        self._links.reply(link, ref, {"status": status})
+        running = self._running
+        if running is None or (target and target != running.id):
+            self._links.reply(link, ref, {"status": "idle" if running is None else "mismatch"})
+            return
+        self._send_interrupt()
+        # Which one it was: when this arrives, it may be over and the next one running.
+        self._links.reply(link, ref, {"status": "interrupted", "target": running.id.decode("utf-8", "replace")})
 
     def _send_interrupt(self) -> None:
         # What it wrote before it could obey must be read, or it would wait on a full pipe.

@@ -7,15 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.core.commits import Answer, Checkpointed, Commit, CommitReply
+from orchestrator.core.commits import Answer, Checkpointed, Commit, CommitReply, Entry, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Record, SessionPolicy, Status
 from orchestrator.engine.commits import Committer
 from orchestrator.engine.services import digest
 from replwire.errors import WireError
+from replwire.frames import CHUNK_BYTES_MAX
 from support.engine_parts import services
 
 RECORD = Record("ses_a", SessionPolicy("tenant", "me"), Status.OPEN, 0.0, 4, "nonce", 0, "", 0.0)
+AFTER_ONE = chain("", [Entry(1, "id1", b"h" * 32, b"")], digest(b"m"))[0]
+"""The etag of a store that has taken the first outcome and no other."""
 Reply = Callable[[Commit], CommitReply]
 
 
@@ -59,6 +62,10 @@ class Owner:
     def regressed(self, seq):
         """The store's fault."""
         self.told.put_nowait(("regressed", seq))
+
+    def failed(self):
+        """Our fault."""
+        self.told.put_nowait(("failed",))
 
 
 def outcome(seq: int, references: tuple[bytes, ...] = (), manifest: bytes = b"m") -> Outcome:
@@ -129,15 +136,15 @@ async def test_a_dup_under_another_seq_is_a_breach():
 
 async def test_part_of_a_batch_that_was_applied_is_not_sent_twice():
     """GAP after a lost reply: what the store has is told, the rest builds on the store's etag."""
-    store, owner, committer = made(CommitReply(Answer.GAP, seq=1, etag="stored"))
+    store, owner, committer = made(CommitReply(Answer.GAP, seq=1, etag=AFTER_ONE))
     store.gate.clear()
     committer.add(outcome(1))
     committer.add(outcome(2))
     store.gate.set()
 
-    assert (await heard(owner))[1:3] == ([1], ("stored",))
+    assert (await heard(owner))[1:3] == ([1], (AFTER_ONE,))
     assert (await heard(owner))[1] == [2]
-    assert store.seen[1].base_etag == "stored"
+    assert store.seen[1].base_etag == AFTER_ONE
 
 
 async def test_a_store_behind_a_confirmed_commit_is_told():
@@ -218,3 +225,53 @@ async def test_an_outcome_that_is_offered_again_is_taken_once():
 
     assert not committer.add(outcome(1))
     assert [len(commit.entries) for commit in store.seen] == [1]
+
+
+async def test_a_store_with_another_history_of_the_same_length_is_told():
+    """It lost what was confirmed and took something else: no worker's fault."""
+    _, owner, committer = made(CommitReply(Answer.OK, "fsync"), CommitReply(Answer.GAP, seq=1, etag="another"))
+    committer.add(outcome(1))
+    await heard(owner)
+    committer.add(outcome(2))
+
+    assert await heard(owner) == ("regressed", 1)
+
+
+async def test_a_part_that_is_not_ours_is_not_told_as_committed():
+    """The store is where our batch could have led it, by another chain."""
+    store, owner, committer = made(*[CommitReply(Answer.GAP, seq=1, etag="another")] * 3)
+    store.gate.clear()
+    committer.add(outcome(1))
+    committer.add(outcome(2))
+    store.gate.set()
+
+    assert (await heard(owner))[0] == "breached"
+
+
+async def test_the_same_id_twice_and_chunks_without_end_are_a_breach(monkeypatch):
+    """A hostile worker has valid stamps for what it was really asked: once."""
+    _, _, committer = made()
+    twice = outcome(2)
+    twice.request_id = "id1"
+    committer.add(outcome(1))
+    with pytest.raises(ProtocolBreach):
+        committer.add(twice)
+    monkeypatch.setattr("orchestrator.engine.chunks.UNCOMMITTED_BYTES_MAX", 25)
+    for data in (b"a" * 10, b"b" * 10, b"a" * 10):
+        committer.take_chunk(digest(data), data)
+    with pytest.raises(ProtocolBreach):
+        committer.take_chunk(digest(b"c" * 10), b"c" * 10)
+    with pytest.raises(ProtocolBreach):
+        committer.take_chunk(digest(bytes(CHUNK_BYTES_MAX + 1)), bytes(CHUNK_BYTES_MAX + 1))
+
+
+async def test_a_fault_of_ours_is_told_and_not_waited_for_for_ever():
+    """Whatever a store raises that is no answer."""
+
+    def broken(commit):
+        raise RuntimeError("as told")
+
+    _, owner, committer = made(broken)
+    committer.add(outcome(1))
+
+    assert await heard(owner) == ("failed",)

@@ -2,9 +2,10 @@
 
 import json
 
-from replwire.frames import Kind
+from replwire.frames import SEQ, Kind
 from replworker.agent.links import END
 from support.agent_stage import Stage, attached, claim_of, claimed
+from support.worker_client import body_hash
 
 
 def _warm() -> Stage:
@@ -137,3 +138,21 @@ def test_an_interpreter_that_restores_out_of_turn_ends_the_worker() -> None:
     front = stage.front()
     stage.interpreter(Kind.RESTORED, b"{}")
     assert front.said(Kind.DIED)[0][1]["code"] == "worker_protocol_error"
+
+
+def test_an_id_table_may_come_ahead_of_its_claim_in_as_many_frames_as_it_needs() -> None:
+    """Rows of another link, or after the claim, are nobody's."""
+    stage = _warm()
+    other, front = stage.front(), stage.front()
+    hashed = body_hash("eval", {"code": ""}).hex()
+    other.send(Kind.IDS, json.dumps([["c", hashed, 3]]).encode())
+    front.send(Kind.IDS, json.dumps([["a", hashed, 1]]).encode())
+    front.send(Kind.IDS, json.dumps([["b", hashed, 2]]).encode())
+    front.say(Kind.CLAIM, claim_of(seq=3), b"")
+    stage.interpreter(Kind.RESTORED, b"{}")
+    for known in ("a", "b", "c"):
+        front.request(known)
+
+    assert [SEQ.unpack(frame.parts[0])[0] for frame in front.take(Kind.KNOWN)] == [1, 2]
+    front.send(Kind.IDS, b"[]")
+    assert front.is_hung_up and not other.is_hung_up

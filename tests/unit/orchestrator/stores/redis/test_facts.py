@@ -36,6 +36,8 @@ def test_nothing_is_called_fsync_that_is_not_known_to_be(replies, syncing, durab
     assert len(replies) == len(ASK)
     found = read(replies)
     assert (found.syncing, found.port.durable) == (syncing, durable)
+    # WAITAOF covers the writes of its own connection: of a commit that is only found nothing is known.
+    assert found.port.found_durable == ("fsync" if syncing is Syncing.ALWAYS else "memory")
 
 
 def test_a_quiet_server_has_no_warnings():

@@ -1,0 +1,110 @@
+"""The end of a generation: what the store says of it is final, and everybody who waits or was told something hears it.
+
+Only after the generation was raised: before, a commit of it may be on its way.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.core.encoding import canonical_bytes
+from orchestrator.core.outcomes import with_commit
+from orchestrator.core.seal import SealError
+from orchestrator.core.session import Record
+from orchestrator.engine.services import Services
+from replwire.cursors import Cursor
+from replwire.errors import WireError
+from replwire.messages import terminal_type
+
+if TYPE_CHECKING:
+    from orchestrator.engine.requests import Pending
+    from orchestrator.engine.session import LiveSession
+
+_TRANSIENT: Final = frozenset({"store_unavailable", "busy", "capacity"})
+"""Codes that say that nothing was started."""
+
+
+class Settler:
+    """Of one `LiveSession`."""
+
+    def __init__(self, services: Services, session: LiveSession) -> None:
+        self._services = services
+        self._session = session
+
+    async def settle_if_moved(self, record: Record) -> bool:
+        """Whether the generation that we knew was ended by somebody else; then what is stored of it is final."""
+        if record.generation == self._session.record.generation:
+            return False
+        await self.settle(record, WireError("worker_died", "another front door replaced the worker"))
+        return True
+
+    async def settle(self, record: Record, error: WireError) -> None:
+        """The generation of before is over and the record final: each request that was dispatched ends now, and who
+        was told live of what did not happen is told so."""
+        session = self._session
+        session.committer.stop()
+        session.committer.settle(record.seq, record.etag)
+        lost = bool(session.kept) or bool(session.committer.waiting)
+        session.kept.clear()
+        for pending in [item for item in session.requests.all() if item.dispatched]:
+            if not (pending.numbered and await self._stored(pending)):
+                lost = lost or pending.numbered
+                session.requests.fail(pending, _for_request(error, record))
+        session.record, session.last_event = record, Cursor(record.generation, 0)
+        session.committer = session.new_committer(record, ())
+        if lost:
+            said = {"to": record.seq, "cause": error.code, "generation": record.generation}
+            session.tell("rolled_back", said, cursor=session.last_event)
+
+    async def _stored(self, pending: Pending) -> bool:
+        """Answer from the store, if it has the outcome."""
+        session = self._session
+        found = await self._services.store.outcome(session.id, pending.request.id)
+        if found is None:
+            return False
+        seq, blob = found
+        try:
+            entry = json.loads(self._services.vault.open_entry(session.policy.tenant, session.id, seq, blob))
+        except SealError:
+            raise WireError("outcome_unknown", f"the journal entry {seq} is not as it was sealed") from None
+        self._answer_with(pending, seq, entry)
+        return True
+
+    def _answer_with(self, pending: Pending, seq: int, entry: dict[str, Any]) -> None:
+        requests, request, result = self._session.requests, pending.request, entry["result"]
+        if (entry["type"], canonical_bytes(entry["body"])) != (request.type, request.body):
+            requests.fail(pending, WireError("conflict", "the id was used with another body"))
+        elif "error" in result and entry["type"] != "eval":
+            requests.fail(pending, WireError(result["error"]["code"], result["error"]["message"]))
+        else:
+            durable = self._services.facts.found_durable
+            payload = with_commit(result, seq=seq, state="committed", durable=durable, etag=None)
+            requests.answer(pending, terminal_type(entry["type"]), payload)
+
+    async def answer_from_store(self, pending: Pending) -> None:
+        """The id was committed before: its stored outcome, or `outcome_unknown`, is the answer."""
+        try:
+            if not await self._stored(pending):
+                self._session.requests.fail(
+                    pending, WireError("outcome_unknown", "the outcome of this id is no longer kept")
+                )
+        except WireError as error:
+            self._session.requests.fail(pending, error)
+
+    def give_up(self, error: WireError) -> None:
+        """There is no way to a worker now: every open request ends."""
+        requests = self._session.requests
+        for pending in requests.all():
+            # What was sent to a worker may have run, and the store, which knows it, can't be asked.
+            unsure = pending.dispatched and error.code in _TRANSIENT
+            requests.fail(pending, _unknown(error) if unsure else error)
+
+
+def _unknown(error: WireError) -> WireError:
+    words = f"it was sent to the worker, and whether it took effect is not known: {error.message}"
+    return WireError("outcome_unknown", words)
+
+
+def _for_request(error: WireError, record: Record) -> WireError:
+    return WireError(error.code, error.message, seq=record.seq, generation=record.generation)
