@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final
 
+from replworker.interpreter.sources import is_of_eval
+
 FRAMES_MAX: Final = 100
 """Of one traceback; of a longer one the first and the last halves."""
 
 TEXT_CHARS_MAX: Final = 128 * 1024
 MESSAGE_CHARS_MAX: Final = 8 * 1024
+
+_LOOP: Final = ("/asyncio/base_events.py", "/asyncio/events.py")
+"""Where top-level `await` runs."""
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -23,26 +28,45 @@ def is_ours(filename: str) -> bool:
 
 def described(error: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
     """`error` of the result, and the text for stderr. Never raises, whatever the exception's own methods do."""
-    import traceback
-
-    first = _first_of_tenant(error.__traceback__)
-    told: dict[str, Any] = {"name": _name(error), "message": _message(error), "traceback": []}
+    told: dict[str, Any] = {"name": _name(error), "message": "", "traceback": []}
     if interrupted:
         told["code"] = "interrupted"
     try:
-        whole = traceback.TracebackException(type(error), error, first, compact=True)
-        _keep_tenants(whole, set())
-        told["traceback"] = [_frame(frame) for frame in _bounded(list(whole.stack))]
-        text = "".join(whole.format())
+        told["message"] = _message(error)
+        told["traceback"], text = _shown(error)
     except BaseException as fault:
         text = f"{told['name']}: {told['message']}\n(its traceback can't be shown: {type(fault).__name__})\n"
     return told, _cut(text)
 
 
+def _shown(error: BaseException) -> tuple[list[dict[str, Any]], str]:
+    import traceback
+
+    if isinstance(error, SyntaxError):
+        _give_line(error)
+    first = _first_of_tenant(error.__traceback__)
+    whole = traceback.TracebackException(type(error), error, first, compact=True)
+    _keep_tenants(whole, set())
+    return [_frame(frame) for frame in _bounded(list(whole.stack))], "".join(whole.format())
+
+
+def _give_line(error: SyntaxError) -> None:
+    """What the compiler refuses after the parser took it (`return` outside of a function) comes without its line."""
+    import linecache
+
+    filename, line = error.filename, error.lineno
+    if error.text is None and line and filename is not None and is_of_eval(filename):
+        error.text = linecache.getline(filename, line)
+
+
 def _first_of_tenant(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None and is_ours(traceback.tb_frame.f_code.co_filename):
+    while traceback is not None and _leads_to_tenant(traceback.tb_frame.f_code.co_filename):
         traceback = traceback.tb_next
     return traceback
+
+
+def _leads_to_tenant(filename: str) -> bool:
+    return is_ours(filename) or filename.endswith(_LOOP)
 
 
 def _keep_tenants(whole: Any, seen: set[int]) -> None:
@@ -70,14 +94,19 @@ def _frame(frame: Any) -> dict[str, Any]:
 
 def _name(error: BaseException) -> str:
     kind = type(error)
-    module = getattr(kind, "__module__", None)
-    name = str(getattr(kind, "__qualname__", kind.__name__))
+    try:
+        module, name = kind.__module__, str(kind.__qualname__)
+    except BaseException:
+        # A metaclass of the tenant's.
+        return str(type.__dict__["__name__"].__get__(kind))
     return name if module in ("builtins", "__main__", None) else f"{module}.{name}"
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)[:MESSAGE_CHARS_MAX]
+    except KeyboardInterrupt:
+        raise
     except BaseException:
         return "(its text can't be made)"
 

@@ -28,7 +28,14 @@ def test_the_text_says_what_python_says(link):
 
 @pytest.mark.parametrize(
     ("code", "caret"),
-    [("1 +", "1 +\n       ^"), ("x = (1,\n", "x = (1,\n"), ("  1", "IndentationError"), ("é = = 1", "^")],
+    [
+        ("1 +", "1 +\n       ^"),
+        ("x = (1,\n", "x = (1,\n"),
+        ("  1", "IndentationError"),
+        ("é = = 1", "^"),
+        ("if 1:\n  return 7", "    return 7\n    ^^^^^^^^"),
+        ("def f():\n  break", "    break\n    ^^^^^"),
+    ],
 )
 def test_a_syntax_error_has_its_caret(link, code, caret):
     """And the session goes on."""
@@ -36,6 +43,14 @@ def test_a_syntax_error_has_its_caret(link, code, caret):
     assert outcome.told["error"]["name"] in ("SyntaxError", "IndentationError")
     assert caret in outcome.stderr.decode()
     assert link.eval("1").told["output"] == "1"
+
+
+def test_frames_of_awaited_code_are_the_tenants(link):
+    """The event loop that ran it is not shown."""
+    error = link.eval("import asyncio\nasync def f(): 1 / 0\nawait f()").told["error"]
+    assert [(frame["name"], frame["file"]) for frame in error["traceback"]] == [
+        ("<module>", "<eval 1>"), ("f", "<eval 1>"),
+    ]  # fmt: skip
 
 
 def test_causes_and_groups_are_told_without_our_frames(link):
@@ -62,6 +77,7 @@ def test_names_of_exceptions_of_modules_are_whole(link):
         "class E(BaseException):\n  __module__ = 3\nraise E",
         "class V:\n  def __repr__(self): raise ZeroDivisionError\nV()",
         "class V:\n  def __repr__(self): return 3\nV()",
+        "class M(type):\n  def __getattribute__(c, n): 1 / 0\nclass E(Exception, metaclass=M): pass\nraise E",
         "raise KeyboardInterrupt",
         "raise GeneratorExit",
         "compile('\\0', 'a', 'exec')",
