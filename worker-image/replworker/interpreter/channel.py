@@ -14,6 +14,7 @@ from time import sleep
 from typing import Any, Final
 
 from replwire.frames import Frame, FrameReader, Kind, pack_frame
+from replworker.interpreter import copies
 from replworker.interpreter.gate import Gate
 
 RECEIVE_BYTES: Final = 256 * 1024
@@ -76,7 +77,9 @@ class Channel:
         return frame
 
     def send(self, kind: Kind, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
-        """One frame, whole or not at all. Raises `FrameError` when it would be too large."""
+        """One frame, whole or not at all. Raises `FrameError` when it would be too large, `RuntimeError` in a copy."""
+        if copies.is_copy():
+            raise RuntimeError(copies.NOT_HERE)
         self._send(pack_frame(kind, parts, flags=flags))
 
     def send_chunks(self, chunks: Sequence[tuple[bytes, bytes]]) -> None:

@@ -10,7 +10,7 @@ from time import perf_counter
 from types import CodeType
 from typing import Any, Final
 
-from replworker.interpreter import spare
+from replworker.interpreter import copies, spare
 from replworker.interpreter.awaiting import SessionLoop
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
 from replworker.interpreter.failures import described
@@ -121,7 +121,8 @@ class Evaluator:
         spare.lend()
         error, text = self._described(failure, interrupted=interrupted)
         spare.keep_back()
-        self._stderr.write(text)
+        if not (copies.is_copy() and isinstance(failure, SystemExit)):
+            self._stderr.write(text)
         # Debuggers (`pdb.pm()`) read these, as in Python's own prompt.
         sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__
         sys.last_exc = failure  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind
-from replworker.interpreter import display, spare
+from replworker.interpreter import copies, display, spare
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
@@ -39,6 +39,7 @@ class Interpreter:
     """Everything of one session that runs a tenant's code."""
 
     def __init__(self, control: socket.socket, state_channel: socket.socket, work_folder: str) -> None:
+        copies.this_is_the_original()
         self._main = _make_main()
         self._gate = gate = Gate()
         self._channel = Channel(control, gate)
@@ -133,6 +134,8 @@ class Interpreter:
         told = self._eval(number, payload) if type_ == b"eval" else self._auxiliary(type_, payload)
         self._asker.end()
         self._flush()
+        if copies.is_copy():
+            copies.end(getattr(sys, "last_value", None) if told.get("error") else None)
         state = self._state.checkpoint(number) if frame.flags & _SNAPSHOT else State()
         if type_ == b"eval":
             told["unsaved"] = state.unsaved
