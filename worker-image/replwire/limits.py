@@ -23,7 +23,11 @@ _ROWS: Final = (
     Limit("id_chars_max", 128, "printable characters in an id; beyond it `bad_message`"),
     Limit("requests_waiting_max", 16, "requests that wait in a session; beyond it `busy`"),
     Limit("output_bytes_max", 16 * 1024 * 1024, "output of one eval; the rest is cut with a mark and counted"),
-    Limit("text_bytes_max", 512 * 1024, "captured text in one result (not streamed); the rest is cut with a mark"),
+    Limit(
+        "text_bytes_max",
+        512 * 1024,
+        "text of a result (not streamed; stderr: an eighth); more is cut with a mark",
+    ),
     Limit("value_bytes_max", 512 * 1024, "the MIME bundle and repr of one value; a larger form is left out or cut"),
     Limit("eval_timeout_s", 30, "wall time of one eval unless the request asks for less"),
     Limit("interrupt_grace_s", 2, "time an interrupted eval has to end before its worker is replaced"),
