@@ -20,7 +20,7 @@ _DUNDER: Final = re.compile(r"__\w+__")
 
 def inspected(code: str, cursor: int, detail: int, namespace: dict[str, Any]) -> dict[str, Any]:
     """Signature, docstring, type and, with `detail` 1, source of what stands at the cursor, or is called there."""
-    name = _name_at(code, cursor)
+    name = _name_at(code, max(0, min(cursor, len(code))))
     try:
         found = resolve(name, namespace)
     except NotFound:
