@@ -36,6 +36,13 @@ def test_rich_forms(link, body, data):
     assert bundle(link, body) == {"text/plain": "v", **data}
 
 
+def test_a_metaclass_that_fails_costs_the_rich_form_only(link):
+    """The repr is there."""
+    code = "class M(type):\n  def __getattr__(c, name): raise ValueError(name)\nclass V(metaclass=M):\n  "
+    told = link.eval(code + "def __repr__(self): return 'v'\nV()").told
+    assert (told["error"], told["data"]) == (None, {"text/plain": "v"})
+
+
 def test_a_class_is_no_rich_value(link):
     """Its methods are for its instances."""
     told = link.eval("class V:\n  def _repr_html_(self): return 'x'\nV").told
