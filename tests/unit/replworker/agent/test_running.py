@@ -324,6 +324,16 @@ def test_is_complete_is_answered_while_another_request_runs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "indent"), [("if x:  # why", "    "), ("if x == '#':", "    "), ("f(  # why", ""), ("  if x:", "      ")]
+)
+def test_the_next_indent_is_that_of_a_block(code: str, indent: str) -> None:
+    """A comment behind the colon changes nothing."""
+    _, front = claimed()
+    front.request("q", "is_complete", code=code if not code.startswith(" ") else "while 1:\n" + code)
+    assert front.said(Kind.REPLY)[0][1] == {"status": "incomplete", "indent": indent}
+
+
+@pytest.mark.parametrize(
     ("kind", "parts"),
     [
         (Kind.DONE, (b"{}", b"", b"")),
