@@ -26,6 +26,11 @@ def is_ours(filename: str) -> bool:
     return filename.startswith(_OURS)
 
 
+def is_tenants(error: BaseException) -> bool:
+    """Whether a tenant's code raised it, called by ours or by a signal."""
+    return _first_of_tenant(error.__traceback__) is not None
+
+
 def described(error: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
     """`error` of the result, and the text for stderr. Never raises, whatever the exception's own methods do."""
     told: dict[str, Any] = {"name": _name(error), "message": "", "traceback": []}

@@ -18,6 +18,7 @@ from replworker.interpreter.capture import Capture
 from replworker.interpreter.channel import Channel, from_json, to_json
 from replworker.interpreter.compiling import Compiler
 from replworker.interpreter.evaluating import Evaluator
+from replworker.interpreter.failures import described, is_tenants
 from replworker.interpreter.files import Files
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.import_hooks import ImportHook
@@ -50,7 +51,7 @@ class Interpreter:
         self._asker = Asker(self._channel, self._capture, gate)
         self._files = Files(work_folder)
         self._work_folder = work_folder
-        stderr = self._take_over_streams()
+        self._stderr = stderr = self._take_over_streams()
         self._evaluator = Evaluator(
             vars(self._main), gate=gate, values=self._values, sources=self._sources, compiler=Compiler(), stderr=stderr
         )
@@ -92,7 +93,18 @@ class Interpreter:
             self._serve_one(self._wait())
 
     def _wait(self) -> Frame:
-        """The next frame; meanwhile the child that takes a checkpoint may end."""
+        """The next frame. What a tenant's signal handler raises meanwhile (a forgotten alarm) is told, no more."""
+        while True:
+            try:
+                return self._next_frame()
+            except BaseException as failure:
+                if not is_tenants(failure):
+                    raise
+                self._stderr.write("Exception ignored in a signal handler between evals:\n")
+                self._stderr.write(described(failure, interrupted=False)[1])
+
+    def _next_frame(self) -> Frame:
+        """Wait for one; meanwhile the child that takes a checkpoint may end."""
         child_fd = self._state.child_fd
         if child_fd is not None:
             poll = select.poll()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from replwire.frames import Kind
-from support.worker_client import WorkerClient
+from support.worker_client import WorkerClient, event_of
 from support.worker_process import WorkerProcess
 
 
@@ -113,3 +113,15 @@ def test_the_queue_goes_on_after_an_interrupt(link):
     link.interrupt()
     assert link.outcome(running).told["error"]["code"] == "interrupted"
     assert link.outcome(waiting).told["output"] == "'next'"
+
+
+def test_an_alarm_that_was_forgotten_costs_nothing(link):
+    """A handler of the tenant's that raises between two evals is told of, and the session goes on."""
+    code = "import signal\nn = 41\ndef late(number, frame): raise TimeoutError('too late')\n"
+    code += "signal.signal(signal.SIGALRM, late)\nsignal.setitimer(signal.ITIMER_REAL, 0.5)"
+    link.confirm(link.outcome(link.request("eval", {"code": code}, stream=True)))
+    said = b""
+    while not said.endswith(b"TimeoutError: too late\n"):
+        said += event_of(link.next_frame(Kind.EVENT))[4]
+    assert said.startswith(b"Exception ignored in a signal handler between evals:\nTraceback")
+    assert link.eval("n + 1").told["output"] == "42"
