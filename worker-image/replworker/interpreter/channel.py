@@ -7,7 +7,8 @@ import json
 import os
 import select
 import socket
-from _thread import allocate_lock
+from _thread import RLock
+from collections import deque
 from collections.abc import Sequence
 from json import encoder
 from time import sleep
@@ -54,7 +55,9 @@ class Channel:
         self._receive = sock.recv
         self._send_all = sock.sendall
         self._gate = gate
-        self._lock = allocate_lock()
+        self._lock = RLock()
+        self._late: deque[bytes] = deque()
+        self._is_busy = False
         self._reader = FrameReader()
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
@@ -95,13 +98,25 @@ class Channel:
             pause_s = min(PAUSE_MAX_S, pause_s * 2)
 
     def _send(self, data: bytes) -> None:
-        gate = self._gate
         with self._lock:
-            if not gate.is_main:
-                self._send_all(data)
+            self._late.append(data)
+            if self._is_busy:
+                # A signal handler or a finalizer, in the middle of a frame of the same thread.
                 return
-            gate.defers = True
             try:
-                self._send_all(data)
+                self._is_busy = True
+                while self._late:
+                    self._send_frame(self._late.popleft())
             finally:
-                gate.resume()
+                self._is_busy = False
+
+    def _send_frame(self, data: bytes) -> None:
+        gate = self._gate
+        if not gate.is_main:
+            self._send_all(data)
+            return
+        gate.defers = True
+        try:
+            self._send_all(data)
+        finally:
+            gate.resume()

@@ -92,6 +92,28 @@ def test_display_keeps_its_place_among_prints(link):
     assert all(joined[:position].count(b"\n") == i + 1 for i, position in enumerate(positions))
 
 
+def test_a_signal_handler_may_display(link):
+    """In the middle of another display too."""
+    code = """
+import signal
+ticks = 0
+def tick(number, frame):
+    global ticks
+    ticks += 1
+    display('tick')
+signal.signal(signal.SIGALRM, tick)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.002)
+for i in range(1000): display(i)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(ticks)
+"""
+    outcome = link.outcome(link.request("eval", {"code": code}), wait_s=30)
+    link.confirm(outcome)
+    said = [json.loads(body)["data"]["text/plain"] for _, _, kind, _, body in link.events() if kind > EventKind.STDERR]
+    assert said.count("'tick'") == int(outcome.stdout) > 0
+    assert [text for text in said if text != "'tick'"] == [str(i) for i in range(1000)]
+
+
 def test_a_display_that_is_too_large_is_an_error_of_the_eval(link):
     """It says how large it may be."""
     error = link.eval("display({'a/b': 'x' * 900_000, 'c/d': 'x' * 900_000, 'e/f': 'x' * 900_000}, raw=True)").told[
