@@ -13,7 +13,7 @@ from typing import Any, Final
 from replworker.interpreter import copies, spare
 from replworker.interpreter.awaiting import SessionLoop
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
-from replworker.interpreter.failures import described
+from replworker.interpreter.failures import described, traceback_of
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.sources import Sources, filename_of
 from replworker.interpreter.streams import Output
@@ -117,14 +117,15 @@ class Evaluator:
             self._namespace["_"] = self._shown = value
 
     def _fail(self, failure: BaseException) -> dict[str, Any]:
-        interrupted = isinstance(failure, KeyboardInterrupt) and self._gate.was_used
+        # Not `isinstance`, which asks the object too.
+        interrupted = issubclass(type(failure), KeyboardInterrupt) and self._gate.was_used
         spare.lend()
         error, text = self._described(failure, interrupted=interrupted)
         spare.keep_back()
-        if not (copies.is_copy() and isinstance(failure, SystemExit)):
+        if not (copies.is_copy() and issubclass(type(failure), SystemExit)):
             self._stderr.write(text)
         # Debuggers (`pdb.pm()`) read these, as in Python's own prompt.
-        sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__
+        sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, traceback_of(failure)
         sys.last_exc = failure  # type: ignore[attr-defined]
         return error
 

@@ -14,6 +14,10 @@ FRAMES_MAX: Final = 100
 
 TEXT_CHARS_MAX: Final = 128 * 1024
 MESSAGE_CHARS_MAX: Final = 8 * 1024
+NAME_CHARS_MAX: Final = 256
+"""Of an exception's or a function's name, and of a file's."""
+LINE_CHARS_MAX: Final = 512
+"""Of a source line in the result's list of frames: all of it together has to fit into a frame of the wire."""
 
 _LOOP: Final = ("/asyncio/base_events.py", "/asyncio/events.py")
 """Where top-level `await` runs."""
@@ -28,7 +32,7 @@ def is_ours(filename: str) -> bool:
 
 def is_tenants(error: BaseException) -> bool:
     """Whether a tenant's code raised it, called by ours or by a signal."""
-    return _first_of_tenant(error.__traceback__) is not None
+    return _first_of_tenant(traceback_of(error)) is not None
 
 
 def described(error: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
@@ -40,22 +44,41 @@ def described(error: BaseException, *, interrupted: bool) -> tuple[dict[str, Any
         told["message"] = _message(error)
         told["traceback"], text = _shown(error)
     except BaseException as fault:
-        text = f"{told['name']}: {told['message']}\n(its traceback can't be shown: {type(fault).__name__})\n"
+        told["traceback"], text = _plainly_shown(error, f"{told['name']}: {told['message']}", type(fault).__name__)
     return told, _cut(text)
 
 
 def _shown(error: BaseException) -> tuple[list[dict[str, Any]], str]:
     import traceback
 
-    if isinstance(error, SyntaxError):
+    if issubclass(type(error), SyntaxError):
         _give_line(error)
-    first = _first_of_tenant(error.__traceback__)
+    first = _first_of_tenant(traceback_of(error))
     whole = traceback.TracebackException(type(error), error, first, compact=True)
     _keep_tenants(whole, set())
     return [_frame(frame) for frame in _bounded(list(whole.stack))], "".join(whole.format())
 
 
-def _give_line(error: SyntaxError) -> None:
+def _plainly_shown(error: BaseException, said: str, fault: str) -> tuple[list[dict[str, Any]], str]:
+    """Its own frames alone, and nothing that runs a method of the tenant's."""
+    said = f"{said}\n(the rest of it can't be shown: {fault})\n"
+    try:
+        import traceback
+
+        frames = traceback.extract_tb(_first_of_tenant(traceback_of(error)))
+        text = "".join(["Traceback (most recent call last):\n", *traceback.format_list(frames), said])
+        return [_frame(frame) for frame in _bounded(list(frames))], text
+    except BaseException:
+        return [], said
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Past any property of the tenant's."""
+    found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
+    return found
+
+
+def _give_line(error: Any) -> None:
     """What the compiler refuses after the parser took it (`return` outside of a function) comes without its line."""
     import linecache
 
@@ -93,8 +116,8 @@ def _bounded(frames: list[Any]) -> Iterator[Any]:
 
 
 def _frame(frame: Any) -> dict[str, Any]:
-    told = {"file": frame.filename, "line": frame.lineno, "name": frame.name}
-    return {**told, "source": frame.line} if frame.line else told
+    told = {"file": frame.filename[:NAME_CHARS_MAX], "line": frame.lineno, "name": frame.name[:NAME_CHARS_MAX]}
+    return {**told, "source": frame.line[:LINE_CHARS_MAX]} if frame.line else told
 
 
 def _name(error: BaseException) -> str:
@@ -103,8 +126,8 @@ def _name(error: BaseException) -> str:
         module, name = kind.__module__, str(kind.__qualname__)
     except BaseException:
         # A metaclass of the tenant's.
-        return str(type.__dict__["__name__"].__get__(kind))
-    return name if module in ("builtins", "__main__", None) else f"{module}.{name}"
+        module, name = None, str(type.__dict__["__name__"].__get__(kind))
+    return (name if module in ("builtins", "__main__", None) else f"{module}.{name}")[:NAME_CHARS_MAX]
 
 
 def _message(error: BaseException) -> str:
