@@ -134,6 +134,8 @@ def test_inspect_tells_signature_docstring_and_source(link):
     assert told["signature"] == "greet(name: str, *, loud=False) -> str"
     assert (told["docstring"], told["type"]) == ("Say hello.", "function")
     assert told["source"].startswith("def greet")
+    source = link.ask("inspect", {"code": "Box", "cursor": 3, "detail": 1})["source"]
+    assert source.startswith("class Box:\n    'A box.'\n") and source.endswith("raise SystemExit\n")
     assert link.ask("inspect", {"code": "missing", "cursor": 3}) == {"found": False}
 
 
