@@ -100,8 +100,8 @@ COUNT: Final = struct.Struct(">Q")
 EVENT_HEAD: Final = struct.Struct(">QqB")
 """Of EVENT: number, seq of the running eval or NONE, `EventKind`."""
 OUTCOME_HEAD: Final = struct.Struct(">qQQQQ")
-"""Of OUTCOME: seq, number of the last event before it started, number of its last event, bytes written to stdout and
-stderr, bytes of these that were cut."""
+"""Of OUTCOME: seq, number of the last event before it started, number of its last event, bytes of output (stdout,
+stderr, displays), bytes of these that were cut."""
 
 _HEAD: Final = struct.Struct(">IBBHI")
 _LENGTHS: Final = tuple(struct.Struct(f">{count}I") for count in range(PARTS_MAX + 1))

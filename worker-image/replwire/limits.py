@@ -23,7 +23,7 @@ _ROWS: Final = (
     Limit("id_chars_max", 128, "printable characters in an id; beyond it `bad_message`"),
     Limit("requests_waiting_max", 16, "requests that wait in a session; beyond it `busy`"),
     Limit("output_bytes_max", 16 * 1024 * 1024, "output of one eval; the rest is cut with a mark and counted"),
-    Limit("text_bytes_max", 512 * 1024, "captured text in one result (not streamed); the rest is cut with a mark"),
+    Limit("text_bytes_max", 512 * 1024, "text of a result (not streamed; stderr: an eighth); more is cut with a mark"),
     Limit("value_bytes_max", 512 * 1024, "one form of a value's MIME bundle; a larger one is left out"),
     Limit("repr_bytes_max", 96 * 1024, "repr of a value, which a result holds twice; the rest is cut with a mark"),
     Limit("eval_timeout_s", 30, "wall time of one eval unless the request asks for less"),

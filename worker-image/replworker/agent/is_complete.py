@@ -57,4 +57,5 @@ def _last_block(source: str) -> Any:
 def _next_indent(source: str) -> str:
     line = source.rstrip("\n").rsplit("\n", 1)[-1]
     indent = line[: len(line) - len(line.lstrip())]
-    return indent + _INDENT if line.rstrip().endswith(":") else indent
+    opens = line.rstrip().endswith(":") or line.partition("#")[0].rstrip().endswith(":")
+    return indent + _INDENT if opens else indent

@@ -182,7 +182,6 @@ class Runner:
     def _number(self, request: Request) -> bytes:
         session, events = self._session, self._events
         session.output.begin(streaming=bool(request.flags & _STREAM))
-        session.emitted_bytes = 0
         request.seq = session.seq + 1
         request.first_event = events.last_number
         events.seq, events.request_id = request.seq, request.id
@@ -227,13 +226,12 @@ class Runner:
         self._hand_over.state(SEQ.unpack(seq)[0], state, running_seq, now)
 
     def emit(self, frame: Frame) -> None:
-        """`display()` and `clear_output()`; beyond `output_bytes_max` of one eval they are dropped."""
+        """`display()` and `clear_output()`; beyond `output_bytes_max` of one eval they are cut and counted."""
         kind, body = frame.parts
         if len(kind) != 1 or kind[0] not in _EMITTED:
             raise InterpreterBreach("an event of a kind that is not the interpreter's to make")
-        session = self._session
-        session.emitted_bytes += len(body)
-        if session.output.is_wanted and session.emitted_bytes <= session.limits["output_bytes_max"]:
+        output = self._session.output
+        if output.is_wanted and output.displayed(len(body)):
             self._events.publish(kind[0], body)
 
     def ask(self, frame: Frame) -> None:

@@ -25,8 +25,6 @@ class Session:
         """Of the last numbered request that was executed."""
         self.committed = 0
         """Up to this seq a front door has confirmed."""
-        self.emitted_bytes = 0
-        """Of display events since the last numbered request began."""
 
     def limit(self, given: object) -> None:
         """The limits in force; raises `ValueError`."""

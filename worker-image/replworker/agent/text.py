@@ -14,6 +14,9 @@ from replworker.agent.limits import EVENT_BYTES_MAX, TEXT_BYTES_MAX
 STDOUT: Final = 0
 STDERR: Final = 1
 
+STDERR_SHARE: Final = 8
+"""One part in so many of `text_bytes_max` is stderr's alone: a traceback must not be lost behind a flood on stdout."""
+
 _SILENT: Final = (b"", b"", 0, 0)
 
 Publish = Callable[[int, bytes], None]
@@ -39,19 +42,20 @@ def _mark(cut_bytes: int) -> bytes:
 class _Stream:
     """One of the two."""
 
-    __slots__ = ("cut_bytes", "kind", "pieces", "tail")
+    __slots__ = ("cut_bytes", "kind", "pieces", "tail", "text_bytes")
 
     def __init__(self, kind: EventKind) -> None:
         self.kind = int(kind)
         self.tail = b""
         self.pieces: list[bytes] = []
         self.cut_bytes = 0
+        self.text_bytes = 0
 
     def take_text(self) -> tuple[bytes, int]:
         """What was collected, with a mark if something is missing, and how much is; nothing is left afterwards."""
         text, cut_bytes = b"".join(self.pieces), self.cut_bytes
         self.pieces.clear()
-        self.cut_bytes = 0
+        self.cut_bytes = self.text_bytes = 0
         if not cut_bytes:
             return text, 0
         tail = incomplete_tail(text, len(text))
@@ -71,25 +75,26 @@ class Output:
         self._streams = (_Stream(EventKind.STDOUT), _Stream(EventKind.STDERR))
         self._is_streaming = False
         self._is_marked = False
-        self._text_bytes = 0
-        self._output_bytes_max = self._text_bytes_max = 0
+        self._output_bytes_max = self._text_bytes_max = self._stderr_bytes_min = 0
         self.is_wanted = False
         """Nothing is kept before a session has claimed the worker."""
         self.written_bytes = 0
         """Since the last `finish()`."""
         self._dropped_bytes = 0
+        self._displayed_bytes = self._undisplayed_bytes = 0
 
     def limit(self, output_bytes_max: int, text_bytes_max: int) -> None:
         """See `replwire.limits`."""
         self._output_bytes_max = output_bytes_max
         self._text_bytes_max = min(text_bytes_max, TEXT_BYTES_MAX)
+        self._stderr_bytes_min = self._text_bytes_max // STDERR_SHARE
 
     def begin(self, *, streaming: bool) -> None:
         """A numbered request starts; what was left over goes out, or in front of its text."""
-        if streaming and self._text_bytes:
+        if streaming:
             for stream in self._streams:
-                self._publish(stream, stream.take_text()[0])
-            self._text_bytes = 0
+                if stream.text_bytes or stream.cut_bytes:
+                    self._publish(stream, stream.take_text()[0])
         if streaming or self._is_streaming:
             self._flush_tails()
             self.written_bytes = self._dropped_bytes = 0
@@ -108,29 +113,46 @@ class Output:
         else:
             self._overflow(self._streams[which], data, max(0, self._output_bytes_max - before))
 
+    def displayed(self, size_bytes: int) -> bool:
+        """A display event: whether it may go out. Beyond `output_bytes_max` it is counted, and a mark is left."""
+        self._displayed_bytes += size_bytes
+        if self._displayed_bytes <= self._output_bytes_max:
+            return True
+        if self._is_streaming and not self._undisplayed_bytes:
+            said = f"\n[… displays of more than {self._output_bytes_max} bytes: the rest is cut]\n"
+            self._publish_event(EventKind.STDERR, said.encode())
+        self._undisplayed_bytes += size_bytes
+        return False
+
     def finish(self) -> tuple[bytes, bytes, int, int]:
-        """The numbered request has ended: texts of stdout and stderr, bytes written, bytes of these that were cut."""
-        if not self.written_bytes:
+        """The numbered request has ended: texts of stdout and stderr, bytes of output, bytes of these that were cut."""
+        if not self.written_bytes and not self._displayed_bytes:
             return _SILENT
         if self._is_streaming:
             self._flush_tails()
         stdout, stdout_cut = self._streams[STDOUT].take_text()
         stderr, stderr_cut = self._streams[STDERR].take_text()
-        written_bytes, cut_bytes = self.written_bytes, self._dropped_bytes + stdout_cut + stderr_cut
-        self.written_bytes = self._dropped_bytes = self._text_bytes = 0
+        if self._undisplayed_bytes and not self._is_streaming:
+            stderr += f"\n[… {self._undisplayed_bytes} bytes of displays cut]".encode()
+        written_bytes = self.written_bytes + self._displayed_bytes
+        cut_bytes = self._dropped_bytes + stdout_cut + stderr_cut + self._undisplayed_bytes
+        self.written_bytes = self._dropped_bytes = self._displayed_bytes = self._undisplayed_bytes = 0
         self._is_marked = False
         return stdout, stderr, written_bytes, cut_bytes
 
     def _collect(self, stream: _Stream, data: bytes) -> None:
-        room = self._text_bytes_max - self._text_bytes
-        if stream.cut_bytes:
-            room = 0  # the head is kept: nothing may follow what was cut
-        if room > 0:
-            kept = data if len(data) <= room else data[:room]
+        # The head is kept: nothing may follow what was cut.
+        room = 0 if stream.cut_bytes else max(0, self._room(stream))
+        kept = data if len(data) <= room else data[:room]
+        if kept:
             stream.pieces.append(kept)
-            self._text_bytes += len(kept)
-        if len(data) > room:
-            stream.cut_bytes += len(data) - max(0, room)
+            stream.text_bytes += len(kept)
+        stream.cut_bytes += len(data) - len(kept)
+
+    def _room(self, stream: _Stream) -> int:
+        stdout, stderr = self._streams
+        room = self._text_bytes_max - stdout.text_bytes - stderr.text_bytes
+        return room if stream is stderr else room - max(0, self._stderr_bytes_min - stderr.text_bytes)
 
     def _overflow(self, stream: _Stream, data: bytes, room: int) -> None:
         self._dropped_bytes += len(data) - room

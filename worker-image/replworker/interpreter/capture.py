@@ -11,6 +11,8 @@ import fcntl
 import os
 import select
 from _thread import RLock, allocate_lock, start_new_thread
+from collections import deque
+from collections.abc import Callable
 from time import monotonic, sleep
 
 from replwire.hints import Final
@@ -58,6 +60,9 @@ class Capture:
         self._last = self.stdout
         self._window_ends = 0.0
         self._writes = 0
+        self._is_busy = False
+        self._late: deque[tuple[Pipe, bytes]] = deque()
+        """What signal handlers and finalizers of the tenant's wrote while the same thread was in here already."""
         self._flusher = allocate_lock()
         """Held while the flusher's thread lives."""
         self._stop = allocate_lock()
@@ -68,24 +73,53 @@ class Capture:
     def put(self, pipe: Pipe, data: bytes) -> None:
         """Write; an interrupt may come while it waits for room."""
         with self._lock:
+            if self._is_busy:
+                self._late.append((pipe, data))
+                return
+            try:
+                self._is_busy = True
+                if pipe is not self._last:
+                    self._change_to(pipe)
+                pipe.held += data
+                if self._is_too_fast() and len(pipe.held) < HELD_BYTES_MAX:
+                    self._start_flusher()
+                else:
+                    self._flush(pipe)
+                if self._late:
+                    self._put_late()
+            finally:
+                self._is_busy = False
+
+    def _change_to(self, pipe: Pipe) -> None:
+        self._settle(self._last)
+        self._last = pipe
+
+    def _put_late(self) -> None:
+        while self._late:
+            pipe, data = self._late.popleft()
             if pipe is not self._last:
-                self._settle(self._last)
-                self._last = pipe
+                self._change_to(pipe)
             pipe.held += data
-            if self._is_too_fast() and len(pipe.held) < HELD_BYTES_MAX:
-                self._start_flusher()
-            else:
-                self._flush(pipe)
+            self._flush(pipe)
 
     def flush(self) -> None:
         """Everything that is held goes out; the pipe that was written to last comes last."""
-        with self._lock:
-            self._flush(self._last)
+        self._carry_out(self._flush)
 
     def settle(self) -> None:
         """The same, and wait until the agent has read it."""
+        self._carry_out(self._settle)
+
+    def _carry_out(self, step: Callable[[Pipe], None]) -> None:
         with self._lock:
-            self._settle(self._last)
+            if self._is_busy:
+                return
+            try:
+                self._is_busy = True
+                self._put_late()
+                step(self._last)
+            finally:
+                self._is_busy = False
 
     def _is_too_fast(self) -> bool:
         now = monotonic()
@@ -140,16 +174,15 @@ class Capture:
     def _flush_late(self) -> None:
         idle_rounds = 0
         while idle_rounds < FLUSHER_ROUNDS and not self._stop.acquire(timeout=HOLD_S):
-            with self._lock:
-                idle_rounds = 0 if self._last.held else idle_rounds + 1
-                self._flush(self._last)
+            idle_rounds = 0 if self._last.held else idle_rounds + 1
+            self.flush()
         self._flusher.release()
 
     def _before_fork(self) -> None:
         """A copy of this process must hold nothing that this one will send, and no lock that nobody there lets go."""
         self._stop_flusher()
         self._lock.acquire()
-        self._flush(self._last)
+        self.flush()
 
     def _stop_flusher(self) -> None:
         if not self._flusher.locked():

@@ -6,13 +6,15 @@ import fcntl
 import json
 import os
 import select
-from _thread import allocate_lock
+from _thread import RLock
+from collections import deque
 from collections.abc import Sequence
 from json import encoder
 from time import sleep
 
 from replwire.frames import Frame, FrameReader, Kind, pack_frame
 from replwire.hints import Any, Final
+from replworker.interpreter import copies
 from replworker.interpreter.gate import Gate
 from replworker.sockets import Socket
 
@@ -54,7 +56,9 @@ class Channel:
         self._receive = sock.recv
         self._send_all = sock.sendall
         self._gate = gate
-        self._lock = allocate_lock()
+        self._lock = RLock()
+        self._late: deque[bytes] = deque()
+        self._is_busy = False
         self._reader = FrameReader()
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
@@ -81,7 +85,9 @@ class Channel:
         return frame
 
     def send(self, kind: Kind, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
-        """One frame, whole or not at all. Raises `FrameError` when it would be too large."""
+        """One frame, whole or not at all. Raises `FrameError` when it would be too large, `RuntimeError` in a copy."""
+        if copies.is_copy():
+            raise RuntimeError(copies.NOT_HERE)
         self._send(pack_frame(kind, parts, flags=flags))
 
     def send_chunks(self, chunks: Sequence[tuple[bytes, bytes]]) -> None:
@@ -97,13 +103,25 @@ class Channel:
             pause_s = min(PAUSE_MAX_S, pause_s * 2)
 
     def _send(self, data: bytes) -> None:
-        gate = self._gate
         with self._lock:
-            if not gate.is_main:
-                self._send_all(data)
+            self._late.append(data)
+            if self._is_busy:
+                # A signal handler or a finalizer, in the middle of a frame of the same thread.
                 return
-            gate.defers = True
             try:
-                self._send_all(data)
+                self._is_busy = True
+                while self._late:
+                    self._send_frame(self._late.popleft())
             finally:
-                gate.resume()
+                self._is_busy = False
+
+    def _send_frame(self, data: bytes) -> None:
+        gate = self._gate
+        if not gate.is_main:
+            self._send_all(data)
+            return
+        gate.defers = True
+        try:
+            self._send_all(data)
+        finally:
+            gate.resume()

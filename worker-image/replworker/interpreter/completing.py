@@ -7,7 +7,7 @@ import keyword
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 
 from replwire.hints import Any, Final
@@ -34,6 +34,7 @@ class Completer:
 
     def complete(self, code: str, cursor: int) -> dict[str, Any]:
         """`{"matches": [{text, kind, start, end}, …]}`: the text goes in place of characters `start` to `end`."""
+        cursor = max(0, min(cursor, len(code)))
         before = code[:cursor]
         line = before.rsplit("\n", 1)[-1]
         matches: list[Match] = []
@@ -56,18 +57,20 @@ class Completer:
     def _in_string(self, line: str, text: str) -> Iterator[tuple[str, str, int]]:
         keyed = _KEY.match(line)
         if keyed and (expression := expression_before(keyed[1])):
-            yield from _with_length(self._keys(expression, keyed[3]), keyed[3])
+            keys = ((_escaped(key, keyed[2]), kind) for key, kind in self._keys(expression, keyed[3]))
+            yield from _with_length(keys, keyed[3])
         else:
             yield from _with_length(self._paths(text), text.rpartition("/")[2])
 
     def _names(self, before: str) -> Iterator[tuple[str, str, int]]:
-        attribute = _ATTRIBUTE.match(before)
-        if attribute and (expression := expression_before(attribute[1])):
+        if attribute := _ATTRIBUTE.match(before):
+            # Of what can't be looked up without calling it, nothing is known; names of the namespace are none of its.
+            expression = expression_before(attribute[1])
             yield from _with_length(self._attributes(expression, attribute[2]), attribute[2])
             return
         found = _NAME.search(before)
         prefix = found[0] if found else ""
-        if not (attribute and before.rstrip().endswith(".")) and not prefix[:1].isdigit():
+        if not prefix[:1].isdigit():
             yield from _with_length(self._visible(prefix), prefix)
 
     def _visible(self, prefix: str) -> Iterator[tuple[str, str]]:
@@ -84,7 +87,7 @@ class Completer:
             owner = resolve(expression, self._namespace)
         except NotFound:
             return
-        for name in _sorted(dir(owner), prefix):
+        for name in _sorted(_dir(owner), prefix):
             # The value of a property is not asked for: it would run code for every name.
             yield name, _kind(_static(owner, name))
 
@@ -93,7 +96,7 @@ class Completer:
             owner = resolve(expression, self._namespace)
         except NotFound:
             return
-        keys: Iterable[Any] = owner if isinstance(owner, dict) else getattr(owner, "columns", ())
+        keys: Iterable[Any] = owner if isinstance(owner, Mapping) else getattr(owner, "columns", ())
         yield from ((key, "key") for key in _sorted((key for key in keys if isinstance(key, str)), prefix))
 
     def _paths(self, text: str) -> Iterator[tuple[str, str]]:
@@ -117,6 +120,19 @@ def _sorted(names: Iterable[Any], prefix: str) -> list[str]:
     """Those that begin so; private ones only when they were asked for."""
     wanted = (name for name in names if isinstance(name, str) and name.startswith(prefix))
     return sorted({name for name in wanted if prefix.startswith("_") or not name.startswith("_")})
+
+
+def _dir(owner: object) -> Iterable[Any]:
+    try:
+        return dir(owner)
+    except TypeError:
+        # `dir` sorts, and a `__dir__` of the tenant's may return what has no order.
+        return type(owner).__dir__(owner)
+
+
+def _escaped(key: str, quote: str) -> str:
+    """As it stands between these quotes. With both in the text, `repr` takes single ones and escapes them."""
+    return repr(key + "'\"")[1:-4].replace("\\'", "'").replace(quote, "\\" + quote)
 
 
 def _open_string(line: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Coroutine
 from resource import RUSAGE_CHILDREN as _CHILDREN
 from resource import RUSAGE_SELF as _SELF
 from resource import getrusage
@@ -11,13 +10,17 @@ from time import perf_counter
 from types import CodeType
 
 from replwire.hints import Any, Final
-from replworker.interpreter import spare
+from replworker.interpreter import copies, spare
+from replworker.interpreter.awaiting import SessionLoop
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
-from replworker.interpreter.failures import described
+from replworker.interpreter.failures import described, traceback_of
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.sources import Sources, filename_of
 from replworker.interpreter.streams import Output
 from replworker.interpreter.values import Values
+
+INTERRUPT_AFTER_S: Final = 0.25
+"""An interrupt that comes so soon after an exception was meant for what raised it; a later one, for its text."""
 
 _KIB: Final = 1024
 _UNSET: Final = object()
@@ -58,7 +61,7 @@ class Evaluator:
         self._sources = sources
         self._compiler = compiler
         self._stderr = stderr
-        self._loop: Any = None
+        self._loop = SessionLoop()
         self._shown: object = _UNSET
         """What we put into `_` last."""
 
@@ -95,34 +98,23 @@ class Evaluator:
         return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": usage.receipt()}
 
     def _value_of(self, source: str, filename: str, *, silent: bool) -> Any:
-        self._sources.add(filename, source)
-        statements, expression = self._compiler.compile(source, filename, wants_value=not silent)
+        statements, expression = self._compiled(source, filename, wants_value=not silent)
         if statements is not None:
             self._run_code(statements)
         return self._run_code(expression) if expression is not None else None
 
+    def _compiled(self, source: str, filename: str, *, wants_value: bool) -> tuple[CodeType | None, CodeType | None]:
+        self._sources.add(filename, source)
+        codes: tuple[CodeType | None, CodeType | None] = (None, None)
+        try:
+            codes = self._compiler.compile(source, filename, wants_value=wants_value)
+        finally:
+            self._sources.compiled(filename, *codes)
+        return codes
+
     def _run_code(self, code: CodeType) -> Any:
         found = eval(code, self._namespace)
-        return self._awaited(found) if code.co_flags & IS_COROUTINE else found
-
-    def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Top-level `await`: one event loop for all evals, so that tasks go on in later ones."""
-        import asyncio
-
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            loop = self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(loop)
-        task = loop.create_task(coroutine)
-        try:
-            return loop.run_until_complete(task)
-        except KeyboardInterrupt:
-            task.cancel()
-            try:
-                loop.run_until_complete(task)
-            except asyncio.CancelledError:
-                pass
-            raise
+        return self._loop.run(found) if code.co_flags & IS_COROUTINE else found
 
     def _remember(self, value: object) -> None:
         """In `_`, unless the tenant has a `_` of his own."""
@@ -130,11 +122,22 @@ class Evaluator:
             self._namespace["_"] = self._shown = value
 
     def _fail(self, failure: BaseException) -> dict[str, Any]:
-        interrupted = isinstance(failure, KeyboardInterrupt) and self._gate.was_used
+        # Not `isinstance`, which asks the object too.
+        interrupted = issubclass(type(failure), KeyboardInterrupt) and self._gate.was_used
         spare.lend()
-        error, text = described(failure, interrupted=interrupted)
+        error, text = self._described(failure, interrupted=interrupted)
         spare.keep_back()
-        self._stderr.write(text)
+        if not (copies.is_copy() and issubclass(type(failure), SystemExit)):
+            self._stderr.write(text)
         # Debuggers (`pdb.pm()`) read these, as in Python's own prompt.
-        sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__
+        sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, traceback_of(failure)
+        sys.last_exc = failure  # type: ignore[attr-defined]
         return error
+
+    def _described(self, failure: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
+        """Runs the exception's own methods: an interrupt ends what takes too long."""
+        self._gate.open(after_s=INTERRUPT_AFTER_S)
+        try:
+            return described(failure, interrupted=interrupted)
+        finally:
+            self._gate.close()

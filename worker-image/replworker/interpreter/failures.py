@@ -7,12 +7,20 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from replwire.hints import Any, Final
+from replworker.interpreter.sources import is_of_eval
 
 FRAMES_MAX: Final = 100
 """Of one traceback; of a longer one the first and the last halves."""
 
 TEXT_CHARS_MAX: Final = 128 * 1024
 MESSAGE_CHARS_MAX: Final = 8 * 1024
+NAME_CHARS_MAX: Final = 256
+"""Of an exception's or a function's name, and of a file's."""
+LINE_CHARS_MAX: Final = 512
+"""Of a source line in the result's list of frames: all of it together has to fit into a frame of the wire."""
+
+_LOOP: Final = ("/asyncio/base_events.py", "/asyncio/events.py")
+"""Where top-level `await` runs."""
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -22,28 +30,71 @@ def is_ours(filename: str) -> bool:
     return filename.startswith(_OURS)
 
 
+def is_tenants(error: BaseException) -> bool:
+    """Whether a tenant's code raised it, called by ours or by a signal."""
+    return _first_of_tenant(traceback_of(error)) is not None
+
+
 def described(error: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
     """`error` of the result, and the text for stderr. Never raises, whatever the exception's own methods do."""
-    import traceback
-
-    first = _first_of_tenant(error.__traceback__)
-    told: dict[str, Any] = {"name": _name(error), "message": _message(error), "traceback": []}
+    told: dict[str, Any] = {"name": _name(error), "message": "", "traceback": []}
     if interrupted:
         told["code"] = "interrupted"
     try:
-        whole = traceback.TracebackException(type(error), error, first, compact=True)
-        _keep_tenants(whole, set())
-        told["traceback"] = [_frame(frame) for frame in _bounded(list(whole.stack))]
-        text = "".join(whole.format())
+        told["message"] = _message(error)
+        told["traceback"], text = _shown(error)
     except BaseException as fault:
-        text = f"{told['name']}: {told['message']}\n(its traceback can't be shown: {type(fault).__name__})\n"
+        told["traceback"], text = _plainly_shown(error, f"{told['name']}: {told['message']}", type(fault).__name__)
     return told, _cut(text)
 
 
+def _shown(error: BaseException) -> tuple[list[dict[str, Any]], str]:
+    import traceback
+
+    if issubclass(type(error), SyntaxError):
+        _give_line(error)
+    first = _first_of_tenant(traceback_of(error))
+    whole = traceback.TracebackException(type(error), error, first, compact=True)
+    _keep_tenants(whole, set())
+    return [_frame(frame) for frame in _bounded(list(whole.stack))], "".join(whole.format())
+
+
+def _plainly_shown(error: BaseException, said: str, fault: str) -> tuple[list[dict[str, Any]], str]:
+    """Its own frames alone, and nothing that runs a method of the tenant's."""
+    said = f"{said}\n(the rest of it can't be shown: {fault})\n"
+    try:
+        import traceback
+
+        frames = traceback.extract_tb(_first_of_tenant(traceback_of(error)))
+        text = "".join(["Traceback (most recent call last):\n", *traceback.format_list(frames), said])
+        return [_frame(frame) for frame in _bounded(list(frames))], text
+    except BaseException:
+        return [], said
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Past any property of the tenant's."""
+    found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
+    return found
+
+
+def _give_line(error: Any) -> None:
+    """What the compiler refuses after the parser took it (`return` outside of a function) comes without its line."""
+    import linecache
+
+    filename, line = error.filename, error.lineno
+    if error.text is None and line and filename is not None and is_of_eval(filename):
+        error.text = linecache.getline(filename, line)
+
+
 def _first_of_tenant(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None and is_ours(traceback.tb_frame.f_code.co_filename):
+    while traceback is not None and _leads_to_tenant(traceback.tb_frame.f_code.co_filename):
         traceback = traceback.tb_next
     return traceback
+
+
+def _leads_to_tenant(filename: str) -> bool:
+    return is_ours(filename) or filename.endswith(_LOOP)
 
 
 def _keep_tenants(whole: Any, seen: set[int]) -> None:
@@ -65,20 +116,25 @@ def _bounded(frames: list[Any]) -> Iterator[Any]:
 
 
 def _frame(frame: Any) -> dict[str, Any]:
-    told = {"file": frame.filename, "line": frame.lineno, "name": frame.name}
-    return {**told, "source": frame.line} if frame.line else told
+    told = {"file": frame.filename[:NAME_CHARS_MAX], "line": frame.lineno, "name": frame.name[:NAME_CHARS_MAX]}
+    return {**told, "source": frame.line[:LINE_CHARS_MAX]} if frame.line else told
 
 
 def _name(error: BaseException) -> str:
     kind = type(error)
-    module = getattr(kind, "__module__", None)
-    name = str(getattr(kind, "__qualname__", kind.__name__))
-    return name if module in ("builtins", "__main__", None) else f"{module}.{name}"
+    try:
+        module, name = kind.__module__, str(kind.__qualname__)
+    except BaseException:
+        # A metaclass of the tenant's.
+        module, name = None, str(type.__dict__["__name__"].__get__(kind))
+    return (name if module in ("builtins", "__main__", None) else f"{module}.{name}")[:NAME_CHARS_MAX]
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)[:MESSAGE_CHARS_MAX]
+    except KeyboardInterrupt:
+        raise
     except BaseException:
         return "(its text can't be made)"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from types import FunctionType
 
 from replwire.hints import Any, Final
 from replworker.interpreter.looking_up import CHAIN, NotFound, resolve
@@ -20,7 +21,7 @@ _DUNDER: Final = re.compile(r"__\w+__")
 
 def inspected(code: str, cursor: int, detail: int, namespace: dict[str, Any]) -> dict[str, Any]:
     """Signature, docstring, type and, with `detail` 1, source of what stands at the cursor, or is called there."""
-    name = _name_at(code, cursor)
+    name = _name_at(code, max(0, min(cursor, len(code))))
     try:
         found = resolve(name, namespace)
     except NotFound:
@@ -35,7 +36,10 @@ def inspected(code: str, cursor: int, detail: int, namespace: dict[str, Any]) ->
         "docstring": (_quietly(inspect.getdoc, found) or "")[:DOCSTRING_CHARS_MAX],
     }
     if detail:
-        told["source"] = (_quietly(inspect.getsource, found) or "")[:SOURCE_CHARS_MAX] or None
+        source = _quietly(inspect.getsource, found)
+        if source is None and isinstance(found, type):
+            source = _quietly(_source_of_class, found)
+        told["source"] = (source or "")[:SOURCE_CHARS_MAX] or None
     return told
 
 
@@ -73,6 +77,25 @@ def _signature(inspect: Any, found: object, name: str) -> str:
         return ""
     made = _quietly(inspect.signature, found)
     return f"{name.rpartition('.')[2]}{made}" if made is not None else ""
+
+
+def _source_of_class(kind: type) -> str | None:
+    """Of a class of the session: `inspect` looks in its module's file, and `__main__` has none. Its functions know."""
+    import ast
+    import linecache
+
+    codes = [member.__code__ for member in vars(kind).values() if isinstance(member, FunctionType)]
+    for code in codes:
+        lines = linecache.getlines(code.co_filename)
+        for node in ast.walk(ast.parse("".join(lines))):
+            if isinstance(node, ast.ClassDef) and node.name == kind.__name__ and _holds(node, code.co_firstlineno):
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                return "".join(lines[first - 1 : node.end_lineno])
+    return None
+
+
+def _holds(node: Any, line: int) -> bool:
+    return bool(node.lineno <= line <= node.end_lineno)
 
 
 def _quietly(look: Any, found: object) -> Any:

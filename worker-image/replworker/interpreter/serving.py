@@ -10,13 +10,14 @@ from types import ModuleType
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind, pack_frame
 from replwire.hints import Any, Final, NoReturn
-from replworker.interpreter import display, spare
+from replworker.interpreter import copies, display, spare
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
 from replworker.interpreter.channel import Channel, from_json, to_json
 from replworker.interpreter.compiling import Compiler
 from replworker.interpreter.evaluating import Evaluator
+from replworker.interpreter.failures import described, is_tenants
 from replworker.interpreter.files import Files
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.import_hooks import ImportHook
@@ -42,6 +43,7 @@ class Interpreter:
     """Everything of one session that runs a tenant's code."""
 
     def __init__(self, control: Socket, state_channel: Socket, work_folder: str) -> None:
+        copies.this_is_the_original()
         self._main = _make_main()
         self._gate = gate = Gate()
         self._channel = Channel(control, gate)
@@ -52,7 +54,7 @@ class Interpreter:
         self._asker = Asker(self._channel, self._capture, gate)
         self._files = Files(work_folder)
         self._work_folder = work_folder
-        stderr = self._take_over_streams()
+        self._stderr = stderr = self._take_over_streams()
         self._evaluator = Evaluator(
             vars(self._main), gate=gate, values=self._values, sources=self._sources, compiler=Compiler(), stderr=stderr
         )
@@ -107,7 +109,18 @@ class Interpreter:
         spare.keep_back()
 
     def _wait(self) -> Frame:
-        """The next frame; meanwhile the child that takes a checkpoint may end."""
+        """The next frame. What a tenant's signal handler raises meanwhile (a forgotten alarm) is told, no more."""
+        while True:
+            try:
+                return self._next_frame()
+            except BaseException as failure:
+                if not is_tenants(failure):
+                    raise
+                self._stderr.write("Exception ignored in a signal handler between evals:\n")
+                self._stderr.write(described(failure, interrupted=False)[1])
+
+    def _next_frame(self) -> Frame:
+        """Wait for one; meanwhile the child that takes a checkpoint may end."""
         child_fd = self._state.child_fd
         if child_fd is not None:
             poll = select.poll()
@@ -149,6 +162,8 @@ class Interpreter:
         told = self._eval(number, payload) if type_ == b"eval" else self._auxiliary(type_, payload)
         self._asker.end()
         self._flush()
+        if copies.is_copy():
+            copies.end(getattr(sys, "last_value", None) if told.get("error") else None)
         state = self._state.checkpoint(number) if frame.flags & _SNAPSHOT else State()
         if type_ == b"eval":
             told["unsaved"] = state.unsaved

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections import deque
+from types import CodeType, ModuleType
 
 from replwire.hints import Any, Final
 
 SOURCES_CHARS_MAX: Final = 4 * 1024 * 1024
 """Of all texts together; beyond it the oldest are forgotten. Those that kept functions need are in the checkpoint."""
+
+PASSING_MAX: Final = 100
+"""Texts of evals that made no function or class: nothing but a recent traceback can ask for them."""
+
+_OF_EVAL: Final = "<eval "
 
 
 class Sources:
@@ -17,23 +23,38 @@ class Sources:
         self.texts: dict[str, str] = {}
         self._chars = 0
         self._cache: dict[str, Any] | None = None
+        self._passing: deque[str] = deque()
 
     def add(self, filename: str, text: str) -> None:
         """The source of an eval that starts."""
+        self._forget(filename)
         self.texts[filename] = text
         self._chars += len(text)
         if self._cache is not None:
             self._cache[filename] = _entry(filename, text)
         while self._chars > SOURCES_CHARS_MAX and len(self.texts) > 1:
-            oldest = next(iter(self.texts))
-            self._chars -= len(self.texts.pop(oldest))
-            if self._cache is not None:
-                self._cache.pop(oldest, None)
+            self._forget(next(iter(self.texts)))
 
     def forget(self) -> None:
         """All of them."""
         self.texts.clear()
+        self._passing.clear()
         self._chars = 0
+
+    def compiled(self, filename: str, *codes: CodeType | None) -> None:
+        """What became of it; nothing at all where it can't be compiled."""
+        if any(type(item) is CodeType for code in codes if code is not None for item in code.co_consts):
+            return
+        self._passing.append(filename)
+        if len(self._passing) > PASSING_MAX:
+            self._forget(self._passing.popleft())
+
+    def _forget(self, filename: str) -> None:
+        text = self.texts.pop(filename, None)
+        if text is not None:
+            self._chars -= len(text)
+            if self._cache is not None:
+                self._cache.pop(filename, None)
 
     def show_in(self, linecache: ModuleType) -> None:
         """Keep this module's cache up to date from now on."""
@@ -50,4 +71,9 @@ def _entry(filename: str, text: str) -> tuple[int, None, list[str], str]:
 
 def filename_of(number: int) -> str:
     """What the code of eval `number` has as its file; 0 for a request without a number."""
-    return f"<eval {number}>" if number > 0 else "<request>"
+    return f"{_OF_EVAL}{number}>" if number > 0 else "<request>"
+
+
+def is_of_eval(filename: str) -> bool:
+    """Whether it is the name of an eval's source."""
+    return filename.startswith(_OF_EVAL)

@@ -117,6 +117,12 @@ class Input(io.TextIOBase):
         self._rest = ""
         self.name = "<stdin>"
         self.mode = "r"
+        self._binary = _InputBytes(self)
+
+    @property
+    def buffer(self) -> _InputBytes:
+        """For bytes."""
+        return self._binary
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -133,12 +139,16 @@ class Input(io.TextIOBase):
 
     def readline(self, size: int | None = -1) -> str:  # type: ignore[override]
         """One line with its end; the empty text when nobody may be asked."""
-        line = self._rest or self._next_line()
-        cut = len(line) if size is None or size < 0 else size
-        self._rest = line[cut:]
-        return line[:cut]
+        if size == 0:
+            return ""
+        self._rest = self._rest or self._next_lines()
+        # An answer of several lines is read like as many answers.
+        end = self._rest.find("\n") + 1
+        cut = end if size is None or size < 0 else min(size, end)
+        line, self._rest = self._rest[:cut], self._rest[cut:]
+        return line
 
-    def _next_line(self) -> str:
+    def _next_lines(self) -> str:
         try:
             return self._ask_line() + "\n"
         except EOFError:
@@ -148,10 +158,47 @@ class Input(io.TextIOBase):
         """Up to `size` characters of the next line; all lines until nobody answers when there is no size."""
         if size is not None and size >= 0:
             return self.readline(size)
-        lines = []
-        while line := self.readline():
-            lines.append(line)
-        return "".join(lines)
+        return "".join(iter(self.readline, ""))
 
     def close(self) -> None:
         """It stays open: the next eval may ask too."""
+
+
+class _InputBytes(io.BufferedIOBase):
+    """`sys.stdin.buffer`."""
+
+    def __init__(self, text: Input) -> None:
+        self._text = text
+        self._rest = b""
+        self.name = "<stdin>"
+        self.mode = "rb"
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def fileno(self) -> int:
+        """As that of the text."""
+        return self._text.fileno()
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """One line with its end; empty when nobody may be asked."""
+        if size == 0:
+            return b""
+        line = self._rest or self._text.readline().encode(ENCODING, "surrogateescape")
+        cut = len(line) if size is None or size < 0 else size
+        self._rest = line[cut:]
+        return line[:cut]
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes of the next line; all lines until nobody answers when there is no size."""
+        if size is not None and size >= 0:
+            return self.readline(size)
+        return b"".join(iter(self.readline, b""))
+
+    def read1(self, size: int = -1) -> bytes:
+        """The next line, or so many bytes of it."""
+        return self.readline(size)
+
+    def close(self) -> None:
+        """It stays open."""

@@ -72,7 +72,7 @@ class Values:
         kind = type(value)
         if isinstance(value, type):
             return {}, {}
-        if (whole := getattr(kind, "_repr_mimebundle_", None)) is not None:
+        if (whole := _method(kind, "_repr_mimebundle_")) is not None:
             found = _quietly(whole, value, include=None, exclude=None)
             data, metadata = found if isinstance(found, tuple) and len(found) == 2 else (found, {})
             if isinstance(data, dict):
@@ -83,7 +83,7 @@ class Values:
         data: dict[str, Any] = {}
         metadata: dict[str, Any] = {}
         for method, mime in REPRESENTATIONS:
-            if (make := getattr(kind, method, None)) is None:
+            if (make := _method(kind, method)) is None:
                 continue
             form = _quietly(make, value)
             if isinstance(form, tuple) and len(form) == 2:
@@ -115,7 +115,12 @@ class Values:
         return data[:bytes_max].decode("utf-8", "ignore") + f"… [{len(data) - bytes_max} bytes cut]"
 
 
-def _quietly(make: Any, value: object, **words: object) -> Any:
+def _method(kind: type, name: str) -> Any:
+    """None where there is none, and where a metaclass of the tenant's fails."""
+    return _quietly(lambda found: getattr(found, name, None), kind)
+
+
+def _quietly(make: Any, value: Any, **words: object) -> Any:
     """A rich form that fails is left out; the repr is there all the same."""
     try:
         return make(value, **words)

@@ -240,20 +240,39 @@ def test_captured_output_travels_with_the_outcome() -> None:
     assert not front.events()
 
 
-def test_displays_are_events_too_and_have_a_limit() -> None:
-    """Beyond `output_bytes_max` of an eval they are dropped."""
+@pytest.mark.parametrize("flags", [Flag.NUMBERED, Flag.NUMBERED | Flag.STREAM])
+def test_displays_are_events_too_and_have_a_limit(flags: int) -> None:
+    """Beyond `output_bytes_max` of an eval they are cut, with a mark and a count; the next eval starts afresh."""
     stage, front = claimed({"output_bytes_max": 10})
-    front.request("a")
-    for body in (b"12345678", b"12", b"3"):
+    front.request("a", flags=flags)
+    for body in (b"12345678", b"12", b"3", b"4"):
         stage.interpreter(Kind.EMIT, bytes([EventKind.DISPLAY]), body)
-    assert [event[2:] for event in front.events()] == [
-        (EventKind.DISPLAY, b"a", b"12345678"),
-        (EventKind.DISPLAY, b"a", b"12"),
-    ]
+    events = [event[2:] for event in front.events()]
+    assert events[:2] == [(EventKind.DISPLAY, b"a", b"12345678"), (EventKind.DISPLAY, b"a", b"12")]
     stage.done()
+    (outcome,) = front.outcomes()
+    assert (outcome.written, outcome.cut) == (12, 2)
+    marks = [outcome.stderr] if not flags & Flag.STREAM else [body for _, _, body in events[2:]]
+    assert len(marks) == 1 and b"displays" in marks[0] and b"cut]" in marks[0]
     front.request("b")
     stage.interpreter(Kind.EMIT, bytes([EventKind.CLEAR_OUTPUT]), b"{}")
     assert len(front.events()) == 1
+
+
+def test_a_flood_on_stdout_leaves_room_for_the_traceback() -> None:
+    """An eighth of the text is stderr's; what stderr needs beyond it, it takes from the whole."""
+    stage, front = claimed({"text_bytes_max": 800})
+    front.request("a")
+    stage.write(0, b"o" * 5000)
+    stage.write(1, b"traceback")
+    stage.done()
+    front.request("b")
+    stage.write(1, b"e" * 300)
+    stage.write(0, b"o" * 5000)
+    stage.done()
+    first, second = front.outcomes()
+    assert (first.stdout.count(b"o"), first.stderr, first.cut) == (700, b"traceback", 4300)
+    assert (second.stdout.count(b"o"), second.stderr, second.cut) == (500, b"e" * 300, 4500)
 
 
 def test_with_durability_none_no_snapshot_is_asked_for() -> None:
@@ -302,6 +321,16 @@ def test_is_complete_is_answered_while_another_request_runs() -> None:
     front.send(Kind.REQUEST, SEQ.pack(NONE), b"q", b"is_complete", b"", b"", b"", b"[]")
     assert front.said(Kind.REFUSED)[0][1]["code"] == "bad_message"
     assert stage.runs() == [(1, b"a")]
+
+
+@pytest.mark.parametrize(
+    ("code", "indent"), [("if x:  # why", "    "), ("if x == '#':", "    "), ("f(  # why", ""), ("  if x:", "      ")]
+)
+def test_the_next_indent_is_that_of_a_block(code: str, indent: str) -> None:
+    """A comment behind the colon changes nothing."""
+    _, front = claimed()
+    front.request("q", "is_complete", code=code if not code.startswith(" ") else "while 1:\n" + code)
+    assert front.said(Kind.REPLY)[0][1] == {"status": "incomplete", "indent": indent}
 
 
 @pytest.mark.parametrize(

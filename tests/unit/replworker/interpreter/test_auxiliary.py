@@ -21,6 +21,11 @@ class Box:
     def danger(self): raise SystemExit
 box = Box()
 table = {'alpha': {'beta': 1}, 'a b': 2, 3: 4}
+quoted = {'it\\'s': 1, 'q"\\n': 2}
+os.environ['BASCULE_X'] = ''
+class Odd:
+    def __dir__(self): return ['zeta', 3, None, 'eta']
+odd = Odd()
 counts = collections.defaultdict(list)
 """
 
@@ -46,6 +51,11 @@ def complete(link: WorkerClient, code: str) -> list[str]:
         ("table['alpha']['be", "beta"),
         ("table['alpha'].ke", "keys"),
         ("f(box.si", "size"),
+        ("os.environ['BASC", "BASCULE_X"),
+        ("quoted['i", "it\\'s"),
+        ('quoted["i', "it's"),
+        ('quoted["q', 'q\\"\\n'),
+        ("odd.ze", "zeta"),
         ("import collec", "collections"),
         ("import os, js", "json"),
         ("import xml.et", "etree"),
@@ -74,6 +84,21 @@ def test_completion_that_finds_nothing_harmful(link, code):
     link.eval(SETUP)
     complete(link, code)
     assert link.eval("dict(counts)").told["output"] == "{}"
+
+
+@pytest.mark.parametrize("code", ["(box).op", "'abc'.pri", "box.open().pri", "[1].pri"])
+def test_names_are_no_attributes(link, code):
+    """Of an expression that would have to be called nothing is known; the namespace's names don't belong there."""
+    link.eval(SETUP)
+    assert complete(link, code) == []
+
+
+def test_a_cursor_behind_the_end_is_at_the_end(link):
+    """Its matches say where they go."""
+    link.eval(SETUP)
+    (match,) = link.ask("complete", {"code": "box.op", "cursor": 99})["matches"]
+    assert (match["start"], match["end"]) == (4, 6)
+    assert link.ask("inspect", {"code": "greet(1, ", "cursor": 99})["name"] == "greet"
 
 
 def test_completion_kinds(link):
@@ -109,6 +134,8 @@ def test_inspect_tells_signature_docstring_and_source(link):
     assert told["signature"] == "greet(name: str, *, loud=False) -> str"
     assert (told["docstring"], told["type"]) == ("Say hello.", "function")
     assert told["source"].startswith("def greet")
+    source = link.ask("inspect", {"code": "Box", "cursor": 3, "detail": 1})["source"]
+    assert source.startswith("class Box:\n    'A box.'\n") and source.endswith("raise SystemExit\n")
     assert link.ask("inspect", {"code": "missing", "cursor": 3}) == {"found": False}
 
 

@@ -28,7 +28,14 @@ def test_the_text_says_what_python_says(link):
 
 @pytest.mark.parametrize(
     ("code", "caret"),
-    [("1 +", "1 +\n       ^"), ("x = (1,\n", "x = (1,\n"), ("  1", "IndentationError"), ("é = = 1", "^")],
+    [
+        ("1 +", "1 +\n       ^"),
+        ("x = (1,\n", "x = (1,\n"),
+        ("  1", "IndentationError"),
+        ("é = = 1", "^"),
+        ("if 1:\n  return 7", "    return 7\n    ^^^^^^^^"),
+        ("def f():\n  break", "    break\n    ^^^^^"),
+    ],
 )
 def test_a_syntax_error_has_its_caret(link, code, caret):
     """And the session goes on."""
@@ -36,6 +43,14 @@ def test_a_syntax_error_has_its_caret(link, code, caret):
     assert outcome.told["error"]["name"] in ("SyntaxError", "IndentationError")
     assert caret in outcome.stderr.decode()
     assert link.eval("1").told["output"] == "1"
+
+
+def test_frames_of_awaited_code_are_the_tenants(link):
+    """The event loop that ran it is not shown."""
+    error = link.eval("import asyncio\nasync def f(): 1 / 0\nawait f()").told["error"]
+    assert [(frame["name"], frame["file"]) for frame in error["traceback"]] == [
+        ("<module>", "<eval 1>"), ("f", "<eval 1>"),
+    ]  # fmt: skip
 
 
 def test_causes_and_groups_are_told_without_our_frames(link):
@@ -62,6 +77,12 @@ def test_names_of_exceptions_of_modules_are_whole(link):
         "class E(BaseException):\n  __module__ = 3\nraise E",
         "class V:\n  def __repr__(self): raise ZeroDivisionError\nV()",
         "class V:\n  def __repr__(self): return 3\nV()",
+        "class M(type):\n  def __getattribute__(c, n): 1 / 0\nclass E(Exception, metaclass=M): pass\nraise E",
+        "class E(Exception):\n  @property\n  def __traceback__(self): 1/0\nraise E",
+        "class E(Exception):\n  def __getattribute__(self, name): raise SystemExit\nraise E",
+        "e = SyntaxError('m'); e.lineno = 'x'; e.filename = 3\nraise e",
+        "raise type('X' * 5_000_000, (Exception,), {})",
+        "f = lambda n: f(n + 1)  #" + "x" * 100_000 + "\nf(0)",
         "raise KeyboardInterrupt",
         "raise GeneratorExit",
         "compile('\\0', 'a', 'exec')",
@@ -85,6 +106,14 @@ def test_a_long_traceback_is_bounded(link):
     outcome = link.eval("def f(n): return f(n + 1)\nf(0)")
     assert len(outcome.told["error"]["traceback"]) <= 100
     assert "Previous line repeated" in outcome.stderr.decode()
+
+
+def test_what_cannot_be_shown_costs_no_frames(link):
+    """A chain of causes without end: the exception's own traceback is there, and says that there is more."""
+    code = "e = ValueError('first')\nfor i in range(5000):\n    n = ValueError(i); n.__cause__ = e; e = n\nraise e"
+    outcome = link.eval(code)
+    assert [frame["source"] for frame in outcome.told["error"]["traceback"]] == ["raise e"]
+    assert "ValueError: 4999\n(the rest of it can't be shown: RecursionError)\n" in outcome.stderr.decode()
 
 
 def test_the_last_error_can_be_looked_at(link):

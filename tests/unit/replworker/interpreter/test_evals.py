@@ -81,6 +81,18 @@ def test_tasks_go_on_in_the_loop_of_all_evals(link):
     assert link.eval("seen, task.done()").told["output"] == "([1], True)"
 
 
+def test_the_loop_is_the_tenants_current_one(link):
+    """Tasks that he made without an `await`, a loop that he set, and back to the session's after `asyncio.run`."""
+    link.eval("import asyncio\nasync def two(): return 2\ntask = asyncio.get_event_loop().create_task(two())")
+    assert link.eval("await task").told["output"] == "2"
+    link.eval("asyncio.run(two())")
+    assert link.eval("await two(); asyncio.get_event_loop() is task.get_loop()").told["output"] == "True"
+    link.eval("own = asyncio.new_event_loop()\nasyncio.set_event_loop(own)\nfuture = own.create_future()")
+    assert link.eval("own.call_soon(future.set_result, 3)\nawait future").told["output"] == "3"
+    link.eval("own.close()")
+    assert link.eval("await two()").told["output"] == "2"
+
+
 def test_a_module_in_the_working_folder_is_imported(worker, link):
     """The folder is where a tenant's program starts."""
     (worker.work_folder / "mine.py").write_text("answer = 42")
@@ -109,3 +121,14 @@ def test_a_function_shows_its_source(link):
     assert "unlikely" in link.eval("import inspect\nprint(inspect.getsource(f))").stdout.decode()
     link.eval("def g():\n    return 'later'")
     assert "later" in link.eval("print(inspect.getsource(g))").stdout.decode()
+
+
+def test_sources_are_kept_as_long_as_something_may_ask_for_them(link):
+    """Thousands of evals later that of a function is there, and those of passing evals are forgotten."""
+    link.eval("def f():\n    return 'unlikely'\nimport linecache")
+    for number in range(200):
+        link.eval(f"{number}")
+    assert link.eval("linecache.getline('<eval 1>', 2)").told["output"] == "\"    return 'unlikely'\\n\""
+    assert (
+        link.eval("len([name for name in linecache.cache if name.startswith('<eval')]) < 150").told["output"] == "True"
+    )

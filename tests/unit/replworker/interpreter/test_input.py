@@ -47,6 +47,17 @@ def test_stdin_is_read_line_by_line(link):
     assert outcome.told["output"] == "('one\\n', 'tw', 'o\\n')"
 
 
+def test_stdin_as_bytes_and_nothing_asked_for_nothing(link):
+    """`buffer`, also wrapped; `read(0)` asks nobody; an answer of two lines is two lines."""
+    code = (
+        "import io, sys\nsys.stdin.read(0), sys.stdin.buffer.readline(), sys.stdin.buffer.read(1), "
+        "sys.stdin.buffer.readline(), sys.stdin.readline(), sys.stdin.readline(), "
+        "io.TextIOWrapper(sys.stdin.buffer).readline()"
+    )
+    _, outcome = answered(link, code, "ä", "ab", "one\ntwo", "three")
+    assert outcome.told["output"] == repr(("", "ä\n".encode(), b"a", b"b\n", "one\n", "two\n", "three\n"))
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [

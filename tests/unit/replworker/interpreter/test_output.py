@@ -117,6 +117,27 @@ threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
     assert sorted(text_of(events).split()) == sorted(b"%d:%d" % (n, i) for n in range(4) for i in range(200))
 
 
+def test_a_signal_handler_may_write(link):
+    """At any moment, in the middle of another write too: nothing comes twice and nothing is lost."""
+    code = """
+import signal, sys
+ticks = 0
+def tick(number, frame):
+    global ticks
+    ticks += 1
+    sys.stdout.write('tick\\n')
+signal.signal(signal.SIGALRM, tick)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+for i in range(20_000): sys.stdout.write(f'{i}\\n')
+signal.setitimer(signal.ITIMER_REAL, 0)
+ticks
+"""
+    events, outcome = streamed(link, code)
+    lines = text_of(events).splitlines()
+    assert lines.count(b"tick") == int(outcome.told["output"]) > 0
+    assert [line for line in lines if line != b"tick"] == [b"%d" % i for i in range(20_000)]
+
+
 def test_bytes_and_odd_texts(link):
     """`buffer`, lone surrogates, `writelines`, a wrong type; closing changes nothing."""
     outcome = link.eval(

@@ -36,6 +36,13 @@ def test_rich_forms(link, body, data):
     assert bundle(link, body) == {"text/plain": "v", **data}
 
 
+def test_a_metaclass_that_fails_costs_the_rich_form_only(link):
+    """The repr is there."""
+    code = "class M(type):\n  def __getattr__(c, name): raise ValueError(name)\nclass V(metaclass=M):\n  "
+    told = link.eval(code + "def __repr__(self): return 'v'\nV()").told
+    assert (told["error"], told["data"]) == (None, {"text/plain": "v"})
+
+
 def test_a_class_is_no_rich_value(link):
     """Its methods are for its instances."""
     told = link.eval("class V:\n  def _repr_html_(self): return 'x'\nV").told
@@ -83,6 +90,28 @@ def test_display_keeps_its_place_among_prints(link):
     positions = [joined.index(b'{"data":{"text/plain":"%d"}' % i) for i in range(100)]
     assert positions == sorted(positions)
     assert all(joined[:position].count(b"\n") == i + 1 for i, position in enumerate(positions))
+
+
+def test_a_signal_handler_may_display(link):
+    """In the middle of another display too."""
+    code = """
+import signal
+ticks = 0
+def tick(number, frame):
+    global ticks
+    ticks += 1
+    display('tick')
+signal.signal(signal.SIGALRM, tick)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.002)
+for i in range(1000): display(i)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(ticks)
+"""
+    outcome = link.outcome(link.request("eval", {"code": code}), wait_s=30)
+    link.confirm(outcome)
+    said = [json.loads(body)["data"]["text/plain"] for _, _, kind, _, body in link.events() if kind > EventKind.STDERR]
+    assert said.count("'tick'") == int(outcome.stdout) > 0
+    assert [text for text in said if text != "'tick'"] == [str(i) for i in range(1000)]
 
 
 def test_a_display_that_is_too_large_is_an_error_of_the_eval(link):
