@@ -126,6 +126,8 @@ class Connector:
     # --- adopt or restore ---------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
+        if await self._begin():
+            return
         record = await self._record()
         await self._settler.settle_if_moved(record)
         if record.worker is not None and await self._adopter.adopt(record, record.worker):
@@ -138,14 +140,26 @@ class Connector:
         await self._settler.settle(record, WireError("worker_died", "the worker is gone"))
         await self._provide(raised, record)
 
+    async def _begin(self) -> bool:
+        """The first worker of a session: nothing can have been committed without one, and so nothing has to be read."""
+        record = self._session.record
+        raised = await self._raise_once(0) if record.generation == 0 else None
+        if raised is None:
+            return False
+        await self._provide(raised, record)
+        return True
+
     # --- restore ------------------------------------------------------------------------------------------------
 
+    async def _raise_once(self, seen: int) -> Raised | None:
+        services = self._services
+        deadline_s = services.config.replace_deadline_s
+        return await services.store.raise_generation(self._session.id, seen, services.server, deadline_s)
+
     async def _raise(self, record: Record) -> Raised:
-        store, seen = self._services.store, record.generation
+        seen = record.generation
         for _ in range(RAISE_TRIES_MAX):
-            raised = await store.raise_generation(
-                self._session.id, seen, self._services.server, self._services.config.replace_deadline_s
-            )
+            raised = await self._raise_once(seen)
             if raised is not None:
                 return raised
             await asyncio.sleep(RAISE_WAIT_S)

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
@@ -22,6 +23,9 @@ from replwire.errors import WireError
 
 Progress = Callable[[int], None]
 """Told the place in the queue, from 1, whenever it changes."""
+
+REFILL_AFTER_S: Final = 0.02
+"""From the moment that a warm worker is taken, unless sessions wait."""
 
 _log = structlog.get_logger("bascule.pool")
 
@@ -76,9 +80,8 @@ class Pool:
     async def take(self, progress: Progress) -> WorkerAddress:
         """A warm worker, or the next one that is started. Raises `WireError("capacity")` when it takes too long."""
         if self._ready and not self._queue:
-            worker = self._ready.popleft()
-            self.fill()
-            return worker
+            self._fill_soon()
+            return self._ready.popleft()
         if len(self._queue) >= self._config.start_queue_max:
             raise WireError("capacity", "too many sessions wait for a worker", retry_after_ms=2000)
         waiting = _Waiting(asyncio.get_running_loop().create_future(), progress)
@@ -86,6 +89,10 @@ class Pool:
         progress(len(self._queue))
         self.fill()
         return await self._wait(waiting)
+
+    def _fill_soon(self) -> None:
+        """Not now: the session that got a worker would start while another worker starts on the same processors."""
+        asyncio.get_running_loop().call_later(REFILL_AFTER_S, self.fill)
 
     async def _wait(self, waiting: _Waiting) -> WorkerAddress:
         try:

@@ -11,6 +11,7 @@ from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.vault import Vault
 from orchestrator.ports import Clock, Runtime, Store, StoreFacts
 from orchestrator.telemetry.metrics import Metrics
+from replwire.errors import WireError
 
 
 @dataclass(slots=True)
@@ -32,6 +33,16 @@ class Services:
     """Whether it did not answer when it was asked last."""
     draining: bool = False
     """Whether this process takes no new work."""
+
+    async def ask_store(self) -> StoreFacts:
+        """What the store is now; raises `store_unavailable`. Either way everybody knows it afterwards."""
+        try:
+            self.facts = await self.store.facts()
+        except WireError:
+            self.store_is_away = True
+            raise
+        self.store_is_away = False
+        return self.facts
 
     def fresh_id(self, prefix: str) -> str:
         """A random id of a kind."""

@@ -99,11 +99,19 @@ async def _is_zero(made: Stage) -> bool:
 async def test_a_session_that_is_closed_while_its_worker_comes_up_leaves_no_worker():
     """In the queue of the pool, or half restored."""
     async with stage(pool_size=0) as made:
+        start, go_on = made.runtime.start, asyncio.Event()
+
+        async def held(spec):
+            await go_on.wait()
+            return await start(spec)
+
+        made.runtime.start = held  # type: ignore[method-assign]
         for _ in range(2):
             client = made.connect()
             await client.ask("open")
-            await asyncio.sleep(0.05)
+            await client.wait_for(lambda e: "position" in e["payload"])
             await client.ask("close")
+        go_on.set()
         assert await eventually(lambda: made.engine._sessions.workers_ready == 1)
         client = made.connect()
         await client.ask("open")
