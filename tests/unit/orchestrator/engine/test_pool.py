@@ -37,7 +37,7 @@ class CountingRuntime:
         finally:
             self.now -= 1
         self.started += 1
-        return WorkerAddress(self.name, spec.worker, spec.image)
+        return WorkerAddress(self.name, spec.worker, spec.image, 0)
 
     async def stop(self, worker: str) -> None:
         """Write it down."""
