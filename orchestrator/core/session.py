@@ -8,7 +8,7 @@ A session outlives its workers: whether one runs for it now is not part of its l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from replwire.errors import WireError
@@ -35,6 +35,13 @@ class SessionPolicy:
     idle_timeout_s: float = 1800.0
     limits: Mapping[str, int] = field(default_factory=dict)
     """All limits in force, by name."""
+
+
+def with_all_limits(policy: SessionPolicy, operator: Mapping[str, int]) -> SessionPolicy:
+    """The policy with the operator's value of each limit that did not exist yet when the session was opened."""
+    if operator.keys() <= policy.limits.keys():
+        return policy
+    return replace(policy, limits={**operator, **policy.limits})
 
 
 @dataclass(frozen=True, slots=True)

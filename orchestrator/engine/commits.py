@@ -46,6 +46,9 @@ class CommitOwner(Protocol):
     def regressed(self, seq: int) -> None:
         """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
 
+    def damaged(self) -> None:
+        """What the store holds of the session can't be; the log has it."""
+
     def failed(self) -> None:
         """A fault of ours; the log has it."""
 
@@ -134,6 +137,9 @@ class Committer:
             try:
                 reply = await self._services.store.commit(commit)
             except WireError as error:
+                if error.code != "store_unavailable":
+                    self._damaged(error)
+                    return
                 self._away(error)
                 await asyncio.sleep(delay_s)
                 delay_s = min(RETRY_MAX_S, delay_s * 2)
@@ -144,6 +150,12 @@ class Committer:
             if not self._carry_out(batch, commit, reply):
                 return
         self._task = None
+
+    def _damaged(self, error: WireError) -> None:
+        """It answers, and asking again would not change what it holds."""
+        _log.error("commit refused", session_id=self._session, cause=error.message, waiting=len(self._waiting))
+        self._task = None
+        self._owner.damaged()
 
     def _away(self, error: WireError) -> None:
         if not self.store_is_away:
