@@ -37,7 +37,7 @@ _ROWS: Final = (
     Limit("events_kept_max", 2000, "recent events that a worker keeps for late-comers"),
     Limit("event_bytes_kept_max", 1024 * 1024, "bytes of recent events that a worker keeps for late-comers"),
     Limit("ids_kept_max", 1000, "request ids that a session remembers at least, for 24 h at least"),
-    Limit("link_window_bytes", 1024 * 1024, "output on its way to one client that does not read; then `print` waits"),
+    Limit("link_window_bytes", 1024 * 1024, "output on its way to a slow client, and 256 an event; then `print` waits"),
     Limit("stdin_bytes_max", 64 * 1024, "text of one answer to `input_request`"),
 )
 
