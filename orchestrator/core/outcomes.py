@@ -50,6 +50,8 @@ class UsageReceipt:
     wall_s: NonNegativeFloat
     cpu_s: NonNegativeFloat
     peak_memory_bytes: Annotated[int, Field(ge=0, lt=2**63)]
+    truncated: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Bytes of the value that were cut or left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def _result(told: bytes, stdout: bytes, stderr: bytes, output_bytes: int, trunca
             "cpu_s": receipt.cpu_s,
             "peak_memory_bytes": receipt.peak_memory_bytes,
             "output_bytes": output_bytes,
-            "truncated": truncated,
+            "truncated": truncated + receipt.truncated,
         },
     }
 

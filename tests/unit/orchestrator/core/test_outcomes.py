@@ -16,7 +16,7 @@ TOLD: dict[str, Any] = {
     "error": None,
     "data": {"text/plain": "2"},
     "unsaved": {},
-    "receipt": RECEIPT,
+    "receipt": RECEIPT | {"truncated": 3},
 }
 
 
@@ -48,7 +48,7 @@ def test_a_result_gets_what_the_agent_counted():
     assert (outcome.seq, outcome.first_event, outcome.last_event) == (3, 7, 9)
     assert outcome.payload["stdout"] == "out"
     assert outcome.payload["stderr"] == "err\\xff"
-    assert outcome.payload["receipt"] == RECEIPT | {"output_bytes": 100, "truncated": 5}
+    assert outcome.payload["receipt"] == RECEIPT | {"output_bytes": 100, "truncated": 8}
     assert outcome.state.references == (b"a" * 32, b"b" * 32)
 
 

@@ -365,3 +365,17 @@ def test_small_events_use_up_the_credit() -> None:
     assert stage.agent.links.is_held_up
     front.credit(EVENT_OVERHEAD_BYTES + 1)
     assert not stage.agent.links.is_held_up
+
+
+@pytest.mark.parametrize(("byte", "each"), [(b"\0", 6), (b'"', 2), (b"\n", 2), (b"\xff", 5), (b"x", 1)])
+def test_the_limit_of_text_counts_what_a_client_has_to_take(byte: bytes, each: int) -> None:
+    """Control characters and bytes that are no text are longer in JSON than they were written."""
+    stage, front = claimed({"text_bytes_max": 8000})
+    front.request("a")
+    for _ in range(10):
+        stage.write(0, byte * 1000)
+    stage.done()
+    (outcome,) = front.outcomes()
+    kept = 7000 // each
+    assert (outcome.stdout[: outcome.stdout.rindex(b"\n[")], outcome.written) == (byte * kept, 10_000)
+    assert outcome.cut == 10_000 - kept
