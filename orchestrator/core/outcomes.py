@@ -164,14 +164,18 @@ def with_commit(payload: Json, *, seq: int, state: str, durable: str, etag: str 
     return said
 
 
-def journal_entry(outcome: Outcome, generation: int, at: float) -> bytes:
-    """What the journal keeps of a finished request: enough to answer its id again, and for history and audit."""
+def journal_entry(outcome: Outcome, generation: int, etag: str, at: float) -> bytes:
+    """What the journal keeps of a finished request: enough to answer its id again, and for history and audit.
+
+    `generation` and `etag` are those of its commit, `at` is Unix seconds.
+    """
     entry: dict[str, Any] = {
         "seq": outcome.seq,
         "id": outcome.request_id,
         "type": outcome.type,
         "principal": outcome.principal,
         "at": at,
+        "etag": etag,
         "cursors": [f"{generation}.{outcome.first_event}", f"{generation}.{outcome.last_event}"],
         "result": outcome.payload,
     }

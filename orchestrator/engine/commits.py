@@ -165,14 +165,15 @@ class Committer:
     def _sealed(self, batch: tuple[Outcome, ...]) -> Commit:
         vault, tenant, session = self._services.vault, self._tenant, self._session
         last, at = batch[-1], self._services.clock.now()
+        etags = chain(self.etag, batch, digest(last.state.manifest))
         entries = tuple(
             Entry(
                 o.seq,
                 o.request_id,
                 o.body_hash,
-                vault.seal_entry(tenant, session, o.seq, journal_entry(o, self._generation, at)),
+                vault.seal_entry(tenant, session, o.seq, journal_entry(o, self._generation, etag, at)),
             )
-            for o in batch
+            for o, etag in zip(batch, etags, strict=True)
         )
         new = self._chunks.of(last.state.references)
         return Commit(
@@ -180,7 +181,7 @@ class Committer:
             generation=self._generation,
             nonce=self._nonce,
             base_etag=self.etag,
-            etags=chain(self.etag, entries, digest(last.state.manifest)),
+            etags=etags,
             entries=entries,
             manifest=vault.seal_manifest(tenant, session, self._generation, last.seq, last.state.manifest),
             references=last.state.references,
@@ -236,8 +237,7 @@ class Committer:
         if not known or known[-1].seq != seq:
             return False
         state = known[-1].state
-        entries = [Entry(o.seq, o.request_id, o.body_hash, b"") for o in known]
-        etags = chain(self.etag, entries, digest(state.manifest))
+        etags = chain(self.etag, known, digest(state.manifest))
         if etags[-1] != etag:
             return False
         self._advance(known, etag, state.references)

@@ -104,10 +104,10 @@ def test_many_unsaved_names_are_counted():
 
 def test_the_journal_holds_enough_to_answer_again():
     """Result, id, type, body and cursor range, as JSON."""
-    entry = json.loads(journal_entry(read_outcome(frame()), 4, 12.5))
+    entry = json.loads(journal_entry(read_outcome(frame()), 4, "e", 12.5))
 
     assert entry["body"] == {"code": "1+1"}
-    assert (entry["seq"], entry["id"], entry["type"], entry["at"]) == (3, "id", "eval", 12.5)
+    assert (entry["seq"], entry["id"], entry["type"], entry["at"], entry["etag"]) == (3, "id", "eval", 12.5, "e")
     assert entry["cursors"] == ["4.7", "4.9"]
     assert with_commit(entry["result"], seq=3, state="committed", durable="fsync", etag="e")["etag"] == "e"
 

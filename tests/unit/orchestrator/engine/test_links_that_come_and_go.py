@@ -30,7 +30,8 @@ async def test_an_eval_that_ended_while_no_front_door_was_there_is_committed_by_
 
         assert (await other.eval("n"))["output"] == "2"
         assert made.live(session).record.worker == worker
-        assert [entry["seq"] for entry in (await other.ask("history"))["payload"]["entries"]] == [1, 2, 3]
+        entries = (await other.ask("history"))["payload"]["entries"]
+        assert [(entry["seq"], entry["generation"]) for entry in entries] == [(1, 1), (2, 1), (3, 1)]
 
 
 async def test_a_commit_that_was_never_confirmed_is_answered_from_the_store(monkeypatch):
@@ -45,6 +46,7 @@ async def test_a_commit_that_was_never_confirmed_is_answered_from_the_store(monk
         again = await other.ask("eval", {"code": "1 + 1"}, id_="once")
 
         assert again["payload"]["seq"] == first["payload"]["seq"] and again["payload"]["output"] == "2"
+        assert again["payload"]["etag"] == first["payload"]["etag"]
         assert (await other.eval("3"))["seq"] == 2
 
 
