@@ -46,6 +46,9 @@ class CommitOwner(Protocol):
     def regressed(self, seq: int) -> None:
         """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
 
+    def damaged(self) -> None:
+        """What the store holds of the session can't be; the log has it."""
+
     def failed(self) -> None:
         """A fault of ours; the log has it."""
 
@@ -134,6 +137,9 @@ class Committer:
             try:
                 reply = await self._services.store.commit(commit)
             except WireError as error:
+                if error.code != "store_unavailable":
+                    self._damaged(error)
+                    return
                 self._away(error)
                 await asyncio.sleep(delay_s)
                 delay_s = min(RETRY_MAX_S, delay_s * 2)
@@ -145,6 +151,12 @@ class Committer:
                 return
         self._task = None
 
+    def _damaged(self, error: WireError) -> None:
+        """It answers, and asking again would not change what it holds."""
+        _log.error("commit refused", session_id=self._session, cause=error.message, waiting=len(self._waiting))
+        self._task = None
+        self._owner.damaged()
+
     def _away(self, error: WireError) -> None:
         if not self.store_is_away:
             _log.warning("commit delayed", session_id=self._session, cause=error.message, waiting=len(self._waiting))
@@ -153,14 +165,15 @@ class Committer:
     def _sealed(self, batch: tuple[Outcome, ...]) -> Commit:
         vault, tenant, session = self._services.vault, self._tenant, self._session
         last, at = batch[-1], self._services.clock.now()
+        etags = chain(self.etag, batch, digest(last.state.manifest))
         entries = tuple(
             Entry(
                 o.seq,
                 o.request_id,
                 o.body_hash,
-                vault.seal_entry(tenant, session, o.seq, journal_entry(o, self._generation, at)),
+                vault.seal_entry(tenant, session, o.seq, journal_entry(o, self._generation, etag, at)),
             )
-            for o in batch
+            for o, etag in zip(batch, etags, strict=True)
         )
         new = self._chunks.of(last.state.references)
         return Commit(
@@ -168,7 +181,7 @@ class Committer:
             generation=self._generation,
             nonce=self._nonce,
             base_etag=self.etag,
-            etags=chain(self.etag, entries, digest(last.state.manifest)),
+            etags=etags,
             entries=entries,
             manifest=vault.seal_manifest(tenant, session, self._generation, last.seq, last.state.manifest),
             references=last.state.references,
@@ -224,8 +237,7 @@ class Committer:
         if not known or known[-1].seq != seq:
             return False
         state = known[-1].state
-        entries = [Entry(o.seq, o.request_id, o.body_hash, b"") for o in known]
-        etags = chain(self.etag, entries, digest(state.manifest))
+        etags = chain(self.etag, known, digest(state.manifest))
         if etags[-1] != etag:
             return False
         self._advance(known, etag, state.references)

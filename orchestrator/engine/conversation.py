@@ -154,7 +154,7 @@ class Conversation:
         self.deliver(to_text(envelope(type_, payload, self.services.clock.now(), id_=request.id)))
 
     def _error(self, id_: str | None, error: WireError) -> str:
-        incident = self.services.fresh_id("inc")
+        incident = self.services.incident_of(error)
         session_id = self.session.id if self.session is not None else None
         _log.info(
             "request refused", session_id=session_id, request_id=id_, code=error.code, cause=error.message,

@@ -9,7 +9,7 @@ from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import ProtocolBreach, read_object, text_of
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
-from replwire.frames import EVENT_HEAD, EventKind, Frame
+from replwire.frames import EVENT_HEAD, EVENT_OVERHEAD_BYTES, EventKind, Frame
 
 _STREAMS: Final = {EventKind.STDOUT: "stdout", EventKind.STDERR: "stderr"}
 _TYPES: Final = {
@@ -20,7 +20,7 @@ _TYPES: Final = {
 
 
 def event_envelope(frame: Frame, generation: int, now: float) -> tuple[int, str, int]:
-    """Number of the event, its envelope as text, and the bytes that it counts for. Raises `ProtocolBreach`."""
+    """Number of the event, its envelope as text, and the bytes of credit that it costs. Raises `ProtocolBreach`."""
     try:
         head, id_, body = frame.parts
         number, _seq, kind = EVENT_HEAD.unpack(head)
@@ -29,7 +29,7 @@ def event_envelope(frame: Frame, generation: int, now: float) -> tuple[int, str,
         raise ProtocolBreach(f"a malformed event: {error}") from None
     type_, payload = _payload(event, body)
     said = envelope(type_, payload, now, id_=request_id or None, cursor=str(Cursor(generation, number)))
-    return number, to_text(said), len(body)
+    return number, to_text(said), len(body) + EVENT_OVERHEAD_BYTES
 
 
 def _payload(event: EventKind, body: bytes) -> tuple[str, Json]:

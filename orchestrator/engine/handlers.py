@@ -45,6 +45,10 @@ HISTORY_ENTRIES_AT_ONCE: Final = 8
 """Read from the store with one call."""
 
 
+_SHOWN: Final = ("seq", "id", "type", "principal", "at", "cursors", "body", "result")
+"""Of a journal entry."""
+
+
 class Handlers:
     """Of one conversation."""
 
@@ -237,4 +241,5 @@ class Handlers:
             entry: Json = json.loads(self._talk.services.vault.open_entry(session.policy.tenant, session.id, seq, blob))
         except SealError:
             raise WireError("session_regressed", f"the journal entry {seq} is not as it was sealed", seq=seq) from None
-        return {key: entry[key] for key in ("seq", "id", "type", "principal", "at", "cursors", "body", "result")}
+        generation = parse_cursor(entry["cursors"][0]).generation
+        return {"generation": generation} | {key: entry[key] for key in _SHOWN}

@@ -192,7 +192,7 @@ class RequestTable:
 
     def fail(self, pending: Pending, error: WireError) -> None:
         """End a request with an error."""
-        incident = self._services.fresh_id("inc")
+        incident = self._services.incident_of(error)
         request_id = pending.request.id
         _log.info(
             "request failed", session_id=self._session.id, request_id=request_id, code=error.code, incident=incident

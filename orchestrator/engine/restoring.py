@@ -152,7 +152,7 @@ class Restorer:
 async def open_link_to(services: Services, session: LiveSession, worker: WorkerAddress) -> Link:
     """A link of this session to a worker, by its runtime; raises `OSError`."""
     sock = await services.runtime.dial(worker)
-    return await open_link(sock, session, session.policy.limits["link_window_bytes"])
+    return await open_link(sock, session, session.policy.limits)
 
 
 def _send_ids(link: Link, ids: Sequence[KnownId]) -> None:

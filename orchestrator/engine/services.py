@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from orchestrator.core.ids import RANDOM_BYTES, prefixed_id
 from orchestrator.engine.configuration import EngineConfig
@@ -12,6 +13,9 @@ from orchestrator.engine.vault import Vault
 from orchestrator.ports import Clock, Runtime, Store, StoreFacts
 from orchestrator.telemetry.metrics import Metrics
 from replwire.errors import WireError
+
+INCIDENT: Final = "inc"
+"""Kind of the ids that join an error that a client got to the lines of the log."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,10 @@ class Services:
     def fresh_id(self, prefix: str) -> str:
         """A random id of a kind."""
         return prefixed_id(prefix, self.random(RANDOM_BYTES))
+
+    def incident_of(self, error: WireError) -> str:
+        """The id under which the log has the rest of it: where it happened, or else a fresh one for here."""
+        return str(error.details.get("incident") or self.fresh_id(INCIDENT))
 
 
 def digest(data: bytes) -> bytes:

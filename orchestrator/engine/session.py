@@ -13,7 +13,7 @@ from orchestrator.core.commits import link_key
 from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import Request
 from orchestrator.core.outcomes import Outcome
-from orchestrator.core.session import Record, WorkerAddress
+from orchestrator.core.session import Record, WorkerAddress, with_all_limits
 from orchestrator.engine.catching_up import CatchUp
 from orchestrator.engine.commits import Committer
 from orchestrator.engine.connecting import Connector
@@ -40,7 +40,7 @@ class LiveSession:
     def __init__(self, services: Services, record: Record, take_worker: TakeWorker) -> None:
         self.services = services
         self.record = record
-        self.policy = record.policy
+        self.policy = with_all_limits(record.policy, services.config.limits)
         self.id = record.session
         self.phase = Phase.NONE
         self._settled = asyncio.Event()
@@ -123,6 +123,10 @@ class LiveSession:
     def regressed(self, seq: int) -> None:
         """See `CommitOwner`."""
         self.replace_worker("session_regressed", f"the store has only the commits up to {seq}")
+
+    def damaged(self) -> None:
+        """See `CommitOwner`."""
+        self.replace_worker("session_regressed", "what the store holds of the session is damaged")
 
     def failed(self) -> None:
         """See `CommitOwner`."""

@@ -79,7 +79,7 @@ class Settler:
             requests.fail(pending, WireError(result["error"]["code"], result["error"]["message"]))
         else:
             durable = self._services.facts.found_durable
-            payload = with_commit(result, seq=seq, state="committed", durable=durable, etag=None)
+            payload = with_commit(result, seq=seq, state="committed", durable=durable, etag=entry.get("etag"))
             requests.answer(pending, terminal_type(entry["type"]), payload)
 
     async def answer_from_store(self, pending: Pending) -> None:

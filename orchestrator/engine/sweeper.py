@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from orchestrator.core.session import with_all_limits
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
@@ -142,5 +143,6 @@ class Sweeper:
             if seen_at != record.seen_at:
                 since = now
             self._seen[record.session] = record.seen_at, since
-            if now - since > record.policy.limits["implicit_session_ttl_s"]:
+            limits = with_all_limits(record.policy, self._services.config.limits).limits
+            if now - since > limits["implicit_session_ttl_s"]:
                 await self._sessions.end_by_record(record, "its connection has gone")

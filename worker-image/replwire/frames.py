@@ -30,6 +30,10 @@ PARTS_MAX: Final = 16
 CHUNK_BYTES_MAX: Final = 256 * 1024
 """Of one chunk of a checkpoint."""
 
+EVENT_OVERHEAD_BYTES: Final = 256
+"""What an event costs beyond its body, on both sides' account of credit: its envelope, and the objects that hold it. A
+client that does not read would otherwise cost a hundred times its window in events of one byte."""
+
 NONE: Final = -1
 """In a field that holds a seq: there is none."""
 

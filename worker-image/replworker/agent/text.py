@@ -10,6 +10,7 @@ from collections.abc import Callable
 from replwire.frames import EventKind
 from replwire.hints import Final
 from replworker.agent.limits import EVENT_BYTES_MAX, TEXT_BYTES_MAX
+from replworker.json_size import fitting, json_bytes
 
 STDOUT: Final = 0
 STDERR: Final = 1
@@ -50,6 +51,7 @@ class _Stream:
         self.pieces: list[bytes] = []
         self.cut_bytes = 0
         self.text_bytes = 0
+        """Of what was collected, as JSON."""
 
     def take_text(self) -> tuple[bytes, int]:
         """What was collected, with a mark if something is missing, and how much is; nothing is left afterwards."""
@@ -143,10 +145,13 @@ class Output:
     def _collect(self, stream: _Stream, data: bytes) -> None:
         # The head is kept: nothing may follow what was cut.
         room = 0 if stream.cut_bytes else max(0, self._room(stream))
-        kept = data if len(data) <= room else data[:room]
+        size_bytes, kept = json_bytes(data) if room else 0, data
+        if not room or size_bytes > room:
+            kept = data[: fitting(data, room)]
+            size_bytes = json_bytes(kept)
         if kept:
             stream.pieces.append(kept)
-            stream.text_bytes += len(kept)
+            stream.text_bytes += size_bytes
         stream.cut_bytes += len(data) - len(kept)
 
     def _room(self, stream: _Stream) -> int:

@@ -79,6 +79,7 @@ class Evaluator:
     def run(self, number: int, source: str, *, silent: bool) -> dict[str, Any]:
         """The outcome, without what the checkpoint says. Interrupts hit from here to the end of the value's repr."""
         usage, gate = Usage(), self._gate
+        self._values.cut_bytes = 0
         text: str | None = None
         data: dict[str, Any] = {}
         error: dict[str, Any] | None = None
@@ -95,7 +96,8 @@ class Evaluator:
         except BaseException as failure:
             gate.close()
             error = self._fail(failure)
-        return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": usage.receipt()}
+        receipt = {**usage.receipt(), "truncated": self._values.cut_bytes}
+        return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": receipt}
 
     def _value_of(self, source: str, filename: str, *, silent: bool) -> Any:
         statements, expression = self._compiled(source, filename, wants_value=not silent)

@@ -177,7 +177,7 @@ class Interpreter:
             self._channel.send(Kind.DONE, (to_json(told), state.manifest, state.references), flags=state.flags)
         except FrameError:
             # Each part has its limit; together they may still be over that of a frame.
-            cut = {**told, "output": None, "data": {}} if "receipt" in told else _fault("too_large", "the reply")
+            cut = _without_value(told) if "receipt" in told else _fault("too_large", "the reply")
             self._channel.send(Kind.DONE, (to_json(cut), state.manifest, state.references), flags=state.flags)
 
     def _flush(self) -> None:
@@ -216,6 +216,12 @@ class Interpreter:
             return inspecting.inspected(payload["code"], payload["cursor"], detail, vars(self._main))
         state = self._state
         return inspecting.variables(payload.get("prefix") or "", vars(self._main), state.unsaved, is_kept=state.is_kept)
+
+
+def _without_value(told: dict[str, Any]) -> dict[str, Any]:
+    cut_bytes = len(to_json([told["output"], told["data"]]))
+    receipt = {**told["receipt"], "truncated": told["receipt"]["truncated"] + cut_bytes}
+    return {**told, "output": f"… [{cut_bytes} bytes cut]", "data": {}, "receipt": receipt}
 
 
 def _fault(code: str, message: str) -> dict[str, Any]:
