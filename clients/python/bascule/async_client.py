@@ -12,7 +12,7 @@ from bascule.connection import Connection
 from bascule.dialling import Dialler
 from bascule.inbox import OnEvent
 from bascule.requests import Json
-from bascule.settings import read_settings
+from bascule.settings import ApiKey, read_settings
 
 Durability = Literal["commit", "async", "none"]
 
@@ -20,13 +20,19 @@ Durability = Literal["commit", "async", "none"]
 class AsyncClient:
     """Opens sessions on one server, and comes back to them.
 
-    `api_key` and `url` come from `BASCULE_API_KEY` and `BASCULE_API_URL` when they are not given; `tls` is for a
-    server whose certificate the system does not trust by itself; `settings` are those of `bascule.Settings`, by name.
-    Raises `AuthenticationError` when there is no key, `SettingsError` for what cannot work.
+    `api_key` and `url` come from `BASCULE_API_KEY` and `BASCULE_API_URL` when they are not given; a key may be a
+    function that returns one. `tls` is for a server whose certificate the system does not trust by itself; `settings`
+    are those of `bascule.Settings`, by name. Raises `AuthenticationError` when there is no key, `SettingsError` for
+    what cannot work.
     """
 
     def __init__(
-        self, api_key: str | None = None, url: str | None = None, *, tls: ssl.SSLContext | None = None, **settings: Any
+        self,
+        api_key: ApiKey | None = None,
+        url: str | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        **settings: Any,
     ) -> None:
         self.settings = read_settings(api_key, url, **settings)
         self._dialler = Dialler(self.settings, tls)

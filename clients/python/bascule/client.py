@@ -11,14 +11,19 @@ from bascule.background import BackgroundLoop
 from bascule.inbox import OnEvent
 from bascule.requests import Json
 from bascule.session import Session
-from bascule.settings import Settings
+from bascule.settings import ApiKey, Settings
 
 
 class Client:
     """As `AsyncClient`: opens sessions on one server, and comes back to them. May be used from several threads."""
 
     def __init__(
-        self, api_key: str | None = None, url: str | None = None, *, tls: ssl.SSLContext | None = None, **settings: Any
+        self,
+        api_key: ApiKey | None = None,
+        url: str | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        **settings: Any,
     ) -> None:
         self._client = AsyncClient(api_key, url, tls=tls, **settings)
         self._loop = BackgroundLoop()

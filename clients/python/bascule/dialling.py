@@ -41,7 +41,8 @@ class Dialler:
         settings = self.settings
         try:
             return await self._session().ws_connect(
-                settings.url + PATH, protocols=(SUBPROTOCOL,), heartbeat=settings.heartbeat_s,
+                settings.url + PATH, headers={"Authorization": f"Bearer {settings.token}"},
+                protocols=(SUBPROTOCOL,), heartbeat=settings.heartbeat_s,
                 timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE_S), max_msg_size=settings.message_bytes_max,
                 ssl=self._tls if self._tls is not None else True,
             )  # fmt: skip
@@ -53,8 +54,7 @@ class Dialler:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
-            headers = {"Authorization": f"Bearer {self.settings.api_key}"}
-            self._http = aiohttp.ClientSession(headers=headers)
+            self._http = aiohttp.ClientSession()
         return self._http
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ from bascule.execution import AsyncExecution, SyncExecution
 from bascule.results import ExecutionError, Result
 from bascule.sandbox_files import AsyncSandboxFiles, SandboxFiles
 from bascule.session import Session
+from bascule.settings import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Sandbox:
 
     @classmethod
     def create(
-        cls, template: str | None = None, *, envs: dict[str, str] | None = None, api_key: str | None = None,
+        cls, template: str | None = None, *, envs: dict[str, str] | None = None, api_key: ApiKey | None = None,
         url: str | None = None, **settings: Any,
     ) -> Self:  # fmt: skip
         """A new one; `template` is the name of a worker image. `settings` are those of `bascule.Settings`."""
@@ -71,7 +72,9 @@ class Sandbox:
             raise
 
     @classmethod
-    def connect(cls, sandbox_id: str, *, api_key: str | None = None, url: str | None = None, **settings: Any) -> Self:
+    def connect(
+        cls, sandbox_id: str, *, api_key: ApiKey | None = None, url: str | None = None, **settings: Any
+    ) -> Self:
         """Come back to one. Raises `NotFoundError`, `SessionGoneError`."""
         client = Client(api_key, url, **settings)
         try:
@@ -134,7 +137,7 @@ class AsyncSandbox:
 
     @classmethod
     async def create(
-        cls, template: str | None = None, *, envs: dict[str, str] | None = None, api_key: str | None = None,
+        cls, template: str | None = None, *, envs: dict[str, str] | None = None, api_key: ApiKey | None = None,
         url: str | None = None, **settings: Any,
     ) -> Self:  # fmt: skip
         """See `Sandbox.create`."""
@@ -150,7 +153,7 @@ class AsyncSandbox:
 
     @classmethod
     async def connect(
-        cls, sandbox_id: str, *, api_key: str | None = None, url: str | None = None, **settings: Any
+        cls, sandbox_id: str, *, api_key: ApiKey | None = None, url: str | None = None, **settings: Any
     ) -> Self:
         """See `Sandbox.connect`."""
         client = AsyncClient(api_key, url, **settings)

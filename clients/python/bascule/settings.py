@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,16 @@ KEY_FILE_VARIABLE: Final = "BASCULE_API_KEY_FILE"
 
 _SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
+ApiKey = str | Callable[[], str]
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a client is told once. Times are seconds."""
 
-    api_key: str
-    """Sent as a Bearer token: an API key, a JWT or the development token."""
+    api_key: ApiKey
+    """Sent as a Bearer token: an API key, a JWT, the development token; or what is called for one at each connection,
+    for tokens that live shorter than a session."""
     url: str = DEFAULT_URL
     """Of the server, without `/v1/ws`; `http` and `https` mean `ws` and `wss`."""
     connect_timeout_s: float = 10.0
@@ -44,12 +47,15 @@ class Settings:
     message_bytes_max: int = 64 * 1024 * 1024
     """Of one message from the server."""
 
+    @property
+    def token(self) -> str:
+        """The key to send now."""
+        return _checked_key(self.api_key() if callable(self.api_key) else self.api_key)
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if not self.api_key:
-            raise AuthenticationError(f"no API key: pass api_key=… or set {KEY_VARIABLE}")
-        if not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise SettingsError("the API key has characters that no API key has (a line end?)")
+        if not callable(self.api_key):
+            _checked_key(self.api_key)
         object.__setattr__(self, "url", _checked_url(self.url))
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
@@ -65,11 +71,13 @@ _POSITIVE: Final = (
 
 
 def read_settings(
-    api_key: str | None = None, url: str | None = None, environment: Mapping[str, str] = os.environ, **more: Any
+    api_key: ApiKey | None = None, url: str | None = None, environment: Mapping[str, str] = os.environ, **more: Any
 ) -> Settings:
     """An argument beats the environment, which beats the default. Raises `AuthenticationError`, `SettingsError`."""
     key = api_key if api_key is not None else _key_of(environment)
-    base = Settings(api_key=key.strip(), url=url or environment.get(URL_VARIABLE) or DEFAULT_URL)
+    base = Settings(
+        api_key=key if callable(key) else key.strip(), url=url or environment.get(URL_VARIABLE) or DEFAULT_URL
+    )
     unknown = set(more) - set(Settings.__dataclass_fields__)
     if unknown:
         raise SettingsError(f"no setting has the name {sorted(unknown)[0]!r}")
@@ -86,6 +94,14 @@ def _key_of(environment: Mapping[str, str]) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{KEY_FILE_VARIABLE}: {error}") from None
+
+
+def _checked_key(key: str) -> str:
+    if not key:
+        raise AuthenticationError(f"no API key: pass api_key=… or set {KEY_VARIABLE}")
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError("the API key has characters that no API key has (a line end?)")
+    return key
 
 
 def _checked_url(text: str) -> str:

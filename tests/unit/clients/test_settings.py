@@ -67,3 +67,12 @@ def test_a_key_with_a_line_end_inside_is_refused():
     """It would break the header."""
     with pytest.raises(SettingsError, match="API key"):
         Settings("a\nb")
+
+
+def test_a_key_may_be_made_anew_for_each_connection():
+    """A short-lived token; what comes is checked like one that was given."""
+    tokens = iter(["first", "second", ""])
+    settings = read_settings(lambda: next(tokens), environment={})
+    assert [settings.token, settings.token] == ["first", "second"]
+    with pytest.raises(AuthenticationError):
+        _ = settings.token
