@@ -159,6 +159,28 @@ async def test_connections_that_are_reset_again_and_again_cost_no_event(embedded
 
 
 @pytest.mark.bubblewrap
+async def test_evals_of_several_callers_run_once_through_resets(embedded: Server):
+    """Five at a time, fifty in all, the connection reset under them ten times: each counts exactly once."""
+    told = Told()
+    answers: list[str] = []
+    async with network(embedded.url) as between, a_session(between.url, told) as session:
+        await session.run("import time\nn = 0")
+
+        async def count() -> None:
+            for _ in range(10):
+                answers.append(str((await session.run("n += 1\ntime.sleep(0.01)\nn")).text))
+
+        counting = [asyncio.create_task(count()) for _ in range(5)]
+        for resets in range(1, 11):
+            await session.is_complete("1")  # a round trip: the connection is there and in use
+            between.reset()
+            await told.reconnected(resets)
+        await asyncio.gather(*counting)
+        assert sorted(map(int, answers)) == list(range(1, 51))
+        assert (await session.run("n")).text == "50"
+
+
+@pytest.mark.bubblewrap
 async def test_a_front_door_that_goes_away_in_order_costs_no_event(embedded: Server):
     """SIGTERM: `going_away`, the running eval ends, close with 1012; the session goes on at the next server."""
     told = Told()

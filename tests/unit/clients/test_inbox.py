@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bascule.errors import BasculeError, ConflictError, OutcomeUnknownError, RolledBackError, WorkerDiedError
 from bascule.events import Committed, Event, Gap, RolledBack, Status, Stdout
@@ -53,6 +55,19 @@ async def test_an_event_that_was_seen_is_dropped(desk: Desk):
     assert desk.texts == ["1", "2", "3"]
     assert [event.text for event in await desk.eval.mailbox.take()] == ["1", "2", "3"]
     assert desk.inbox.cursor == Cursor(1, 3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=20))
+def test_however_replays_overlap_each_event_is_passed_on_once(replays: list[tuple[int, int]]):
+    """A replay begins at or before what was seen, and goes on for a while."""
+    heard: list[Event] = []
+    inbox, seen = Inbox(Requests(Budget(1)), heard.append), 0
+    for back, forward in replays:
+        for number in range(max(1, seen - back + 1), seen + forward + 1):
+            said = {"name": "stdout", "text": str(number)}
+            inbox.received(json.dumps({"type": "stream", "payload": said, "id": "e", "cursor": f"1.{number}"}))
+        seen += forward
+    assert [event.text for event in heard if isinstance(event, Stdout)] == [str(n) for n in range(1, seen + 1)]
 
 
 async def test_a_hole_makes_the_connection_useless_and_nothing_is_skipped(desk: Desk):
