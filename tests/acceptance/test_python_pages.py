@@ -20,7 +20,7 @@ RUN_LIMIT_S = 60.0
 
 EXPECTED = {
     "python-client.md": [
-        "adding\n\n16\ncommitted fsync\nIndexError\n'x,y\\n1,2\\n'\n",
+        "adding\n16\ncommitted fsync\nIndexError\n'x,y\\n1,2\\n'\n",
         "42\n",
         "0\n1\n2\nReceipt(",
         "42\n",

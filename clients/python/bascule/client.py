@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ssl
+import weakref
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -12,6 +14,15 @@ from bascule.inbox import OnEvent
 from bascule.requests import Json
 from bascule.session import Session
 from bascule.settings import ApiKey, Settings
+
+_open: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A program that ends without `close` hangs up in order all the same."""
+    for client in tuple(_open):
+        client.close()
 
 
 class Client:
@@ -27,6 +38,7 @@ class Client:
     ) -> None:
         self._client = AsyncClient(api_key, url, tls=tls, **settings)
         self._loop = BackgroundLoop()
+        _open.add(self)
 
     @property
     def settings(self) -> Settings:
@@ -41,7 +53,7 @@ class Client:
         opening = self._client.open(
             name=name, image=image, limits=limits, durability=durability, idle_timeout=idle_timeout, on_event=on_event
         )
-        return Session(self._loop.call(opening.session()), self._loop)
+        return Session(self._loop.call(opening.session()), self._loop, self)
 
     def attach(
         self, session_id: str, *, cursor: str | None = None, role: Literal["driver", "observer"] | None = None,
@@ -49,7 +61,7 @@ class Client:
     ) -> Session:  # fmt: skip
         """Come back to a session, or join it; see `AsyncClient.attach`."""
         opening = self._client.attach(session_id, cursor=cursor, role=role, on_event=on_event)
-        return Session(self._loop.call(opening.session()), self._loop)
+        return Session(self._loop.call(opening.session()), self._loop, self)
 
     def describe(self) -> Json:
         """What the server is and offers, its limits, and what this key may do."""
@@ -57,6 +69,7 @@ class Client:
 
     def close(self) -> None:
         """Hang up. Sessions that are still open go on without us."""
+        _open.discard(self)
         self._loop.call(self._client.close())
         self._loop.stop()
 

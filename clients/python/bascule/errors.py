@@ -107,14 +107,20 @@ class RequestCancelledError(BasculeError):
     default_code = "cancelled"
 
 
+class TimeoutError(BasculeError, builtins.TimeoutError):
+    """No answer came in the time that the caller or its settings gave; nothing is known of the request."""
+
+    default_code = NO_ANSWER
+
+
 class RolledBackError(BasculeError):
     """The eval was undone: the session goes on from the last commit, without any effect of it."""
 
     default_code = "rolled_back"
 
 
-class TimeoutError(RolledBackError, builtins.TimeoutError):
-    """The eval's time passed and it did not let itself be interrupted, or no answer came in time (`no_answer`)."""
+class ExecutionTimeoutError(RolledBackError, TimeoutError):
+    """The eval's time passed and it did not let itself be interrupted. One that does ends with `execution.error`."""
 
     default_code = "timeout"
 
@@ -176,7 +182,7 @@ CLASS_OF: Final[dict[str, type[BasculeError]]] = {
     "draining": UnavailableError,
     "store_unavailable": UnavailableError,
     "cancelled": RequestCancelledError,
-    "timeout": TimeoutError,
+    "timeout": ExecutionTimeoutError,
     "interrupted": InterruptedError,
     "memory_limit": MemoryLimitError,
     "worker_crashed": WorkerDiedError,

@@ -25,8 +25,9 @@ class Session:
     As a context manager it closes the session that it opened, and detaches from one that it attached to.
     """
 
-    def __init__(self, session: AsyncSession, loop: BackgroundLoop) -> None:
+    def __init__(self, session: AsyncSession, loop: BackgroundLoop, owner: object) -> None:
         self._session = session
+        self._owner = owner  # a client that nobody else holds must live as long as its sessions
         self._loop = loop
         self._running: dict[str, Evaluation[SyncExecution]] = {}
         self.files = Files(session.files, loop)

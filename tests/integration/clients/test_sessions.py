@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -19,6 +22,7 @@ from bascule import (
     ConnectionError,
     Display,
     Event,
+    ExecutionTimeoutError,
     Finished,
     ForbiddenError,
     InputRequest,
@@ -165,7 +169,7 @@ async def test_an_eval_has_its_own_time_limit(session: AsyncSession):
     """One that obeys is a result, and its work so far is kept; one that does not is undone."""
     done = await session.run("n = 1\nwhile True: pass", timeout=0.3)
     assert (done.error.code, (await session.run("n")).text) == ("timeout", "1")
-    with pytest.raises(TimeoutError) as caught:
+    with pytest.raises(ExecutionTimeoutError) as caught:
         await session.run("n = 2; sum(range(10**13))", timeout=0.3)
     assert (caught.value.code, (await session.run("n")).text) == ("timeout", "1")
 
@@ -455,3 +459,11 @@ def test_a_callback_on_the_clients_own_thread_cannot_wait_for_itself(embedded: S
         session.run("print(1)", on_stdout=lambda text: None)
         watching.ping()
         assert faults
+
+
+def test_a_program_that_forgets_to_close_ends_quietly(embedded: Server):
+    """Neither a hang nor a word on stderr; the session is left to its idle time."""
+    code = f"from bascule import Client\ns = Client({TOKEN!r}, {embedded.url!r}).open()\nprint(s.run('6 * 7').text)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == ("42\n", "", 0)

@@ -11,6 +11,7 @@ from bascule.errors import (
     CLASS_OF,
     BasculeError,
     ConnectionError,
+    ExecutionTimeoutError,
     MemoryLimitError,
     RateLimitError,
     RolledBackError,
@@ -60,6 +61,7 @@ def test_a_code_of_the_future_is_kept():
 def test_our_names_are_caught_under_pythons_too():
     """They stand in for the builtins of the same name."""
     assert issubclass(TimeoutError, builtins.TimeoutError)
+    assert issubclass(ExecutionTimeoutError, TimeoutError) and not issubclass(TimeoutError, RolledBackError)
     assert issubclass(ConnectionError, builtins.ConnectionError)
     assert issubclass(MemoryLimitError, WorkerDiedError)
     assert ConnectionError("gone").retryable
@@ -69,4 +71,9 @@ def test_an_exception_goes_through_a_process_boundary():
     """As it does with multiprocessing and with task queues."""
     error = error_of({"code": "timeout", "message": "late", "retry_after_ms": 10})
     again = pickle.loads(pickle.dumps(error))
-    assert (type(again), again.code, str(again), again.retry_after) == (TimeoutError, "timeout", "timeout: late", 0.01)
+    assert (type(again), again.code, str(again), again.retry_after) == (
+        ExecutionTimeoutError,
+        "timeout",
+        "timeout: late",
+        0.01,
+    )
