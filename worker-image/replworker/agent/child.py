@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import fcntl
 import gc
 import os
-import signal
 from collections.abc import Callable
 
 from replwire.hints import Final, NoReturn

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import marshal
 import os
 import select
-import signal
 from collections.abc import Mapping
 from time import monotonic
 
