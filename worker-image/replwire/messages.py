@@ -82,7 +82,9 @@ class Input:
     """answer to `input_request`"""
 
     target: str = _required("request id of the eval that asked")
-    text: str = _required("the line, without its end")
+    text: str = _required(
+        "the line, without its end; U+0004 alone (Ctrl-D) ends the input: `input()` raises `EOFError`, `read()` returns"
+    )
 
 
 @dataclass(frozen=True, slots=True)
