@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from _contextvars import Context
 from resource import RUSAGE_CHILDREN as _CHILDREN
 from resource import RUSAGE_SELF as _SELF
 from resource import getrusage
@@ -52,11 +53,12 @@ class Evaluator:
     """Runs evals in one namespace."""
 
     def __init__(
-        self, namespace: dict[str, Any], *, gate: Gate, values: Values, sources: Sources, compiler: Compiler,
-        stderr: Output,
+        self, namespace: dict[str, Any], *, gate: Gate, context: Context, values: Values, sources: Sources,
+        compiler: Compiler, stderr: Output,
     ) -> None:  # fmt: skip
         self._namespace = namespace
         self._gate = gate
+        self._context = context
         self._values = values
         self._sources = sources
         self._compiler = compiler
@@ -87,7 +89,7 @@ class Evaluator:
             try:
                 value = self._value_of(source, filename_of(number), silent=silent)
                 if value is not None:
-                    text, data = self._values.shown(value)
+                    text, data = self._context.run(self._values.shown, value)
             finally:
                 gate.close()
             if value is not None:
@@ -113,8 +115,9 @@ class Evaluator:
         return codes
 
     def _run_code(self, code: CodeType) -> Any:
-        found = eval(code, self._namespace)
-        return self._loop.run(found) if code.co_flags & IS_COROUTINE else found
+        if code.co_flags & IS_COROUTINE:
+            return self._loop.run(eval(code, self._namespace), self._context)
+        return self._context.run(eval, code, self._namespace)
 
     def _remember(self, value: object) -> None:
         """In `_`, unless the tenant has a `_` of his own."""
@@ -138,6 +141,6 @@ class Evaluator:
         """Runs the exception's own methods: an interrupt ends what takes too long."""
         self._gate.open(after_s=INTERRUPT_AFTER_S)
         try:
-            return described(failure, interrupted=interrupted)
+            return self._context.run(described, failure, interrupted=interrupted)
         finally:
             self._gate.close()

@@ -6,6 +6,7 @@ import builtins
 import os
 import select
 import sys
+from _contextvars import copy_context
 from types import ModuleType
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind, pack_frame
@@ -46,6 +47,8 @@ class Interpreter:
         copies.this_is_the_original()
         self._main = _make_main()
         self._gate = gate = Gate()
+        self._context = context = copy_context()
+        """All of the tenant's code runs in this one, so that what an eval sets the next one finds."""
         self._channel = Channel(control, gate)
         self._capture = Capture(gate)
         self._c_output = COutput()
@@ -56,13 +59,14 @@ class Interpreter:
         self._work_folder = work_folder
         self._stderr = stderr = self._take_over_streams()
         self._evaluator = Evaluator(
-            vars(self._main), gate=gate, values=self._values, sources=self._sources, compiler=Compiler(), stderr=stderr
-        )
+            vars(self._main), gate=gate, context=context, values=self._values, sources=self._sources,
+            compiler=Compiler(), stderr=stderr,
+        )  # fmt: skip
         display.Displays(self._channel, self._capture, self._values)
         self._make_builtins()
         self._state = StateKeeper(
             vars(self._main), channel=self._channel, state_channel=state_channel, work_folder=work_folder,
-            injected=self._injected(), gate=gate, sources=self._sources,
+            injected=self._injected(), gate=gate, context=context, sources=self._sources,
         )  # fmt: skip
         self._kept = [control, state_channel]
 
@@ -191,7 +195,8 @@ class Interpreter:
         try:
             self._gate.open()
             try:
-                return self._answer(type_, payload)
+                answer: dict[str, Any] = self._context.run(self._answer, type_, payload)
+                return answer
             finally:
                 self._gate.close()
         except KeyboardInterrupt:

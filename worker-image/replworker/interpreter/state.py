@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _contextvars import Context
 from collections.abc import Mapping
 
 from replwire.frames import SEQ, Flag, Kind, pack_frame
@@ -13,7 +14,7 @@ from replworker.interpreter.gate import Gate
 from replworker.interpreter.snapshot_child import SnapshotChild, start
 from replworker.interpreter.sources import Sources
 from replworker.packets import send_frame
-from replworker.snapshot import Checkpoint, RestoreError, SnapshotLimits, Snapshotter, restore
+from replworker.snapshot import Checkpoint, RestoreError, RestoreReport, SnapshotLimits, Snapshotter, restore
 from replworker.sockets import Socket
 
 INTERRUPT_AFTER_S: Final = 1.0
@@ -41,7 +42,7 @@ class StateKeeper:
 
     def __init__(
         self, namespace: dict[str, Any], *, channel: Channel, state_channel: Socket, work_folder: str,
-        injected: Mapping[str, object], gate: Gate, sources: Sources,
+        injected: Mapping[str, object], gate: Gate, context: Context, sources: Sources,
     ) -> None:  # fmt: skip
         self._namespace = namespace
         self._channel = channel
@@ -49,6 +50,8 @@ class StateKeeper:
         self._work_folder = work_folder
         self._injected = injected
         self._gate = gate
+        self._context = context
+        """Where the tenant's decimal context is, and what his objects find while they are pickled."""
         self._sources = sources
         self._child: SnapshotChild | None = None
         self.unsaved: dict[str, str] = {}
@@ -80,7 +83,7 @@ class StateKeeper:
             return {"unsaved": {}}
         self._gate.open_with_timer(RESTORE_INTERRUPT_AFTER_S, RESTORE_INTERRUPT_AGAIN_S)
         try:
-            report = restore(manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected)
+            report = self._restored(manifest, chunks)
         except RestoreError as error:
             return {"error": {"code": error.code, "message": str(error)}}
         except KeyboardInterrupt:
@@ -93,6 +96,11 @@ class StateKeeper:
         self.unsaved, self.is_kept = dict(report.unsaved), True
         return {"unsaved": self.unsaved}
 
+    def _restored(self, manifest: bytes, chunks: Mapping[bytes, bytes]) -> RestoreReport:
+        return self._context.run(
+            restore, manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected
+        )
+
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def checkpoint(self, seq: int) -> State:
@@ -100,7 +108,7 @@ class StateKeeper:
         self.collect(is_current=False)
         self.is_kept = True
         if self._snapshotter.wants_fork():
-            self._child = start(self._snapshotter, self._sources.texts, self._state_channel, seq)
+            self._child = self._context.run(start, self._snapshotter, self._sources.texts, self._state_channel, seq)
             if self._child is not None:
                 return State(flags=int(Flag.STATE_FOLLOWS))
         taken = self._taken()
@@ -150,7 +158,7 @@ class StateKeeper:
         """A tenant's object that loops is interrupted when the eval's time is over."""
         self._gate.open(after_s=INTERRUPT_AFTER_S)
         try:
-            return self._snapshotter.take(self._sources.texts)
+            return self._context.run(self._snapshotter.take, self._sources.texts)
         finally:
             self._gate.close()
 

@@ -178,6 +178,7 @@ from replworker.interpreter import state
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.sources import Sources
 from replworker.snapshot import SnapshotLimits, Snapshotter
+from contextvars import copy_context
 import _signal, os, types
 
 armed = []
@@ -211,7 +212,8 @@ del sys.modules["endless"]
 after = types.ModuleType("__main__")
 sys.modules["__main__"] = after
 keeper = state.StateKeeper(
-    after.__dict__, channel=None, state_channel=None, work_folder=folder, injected={}, gate=Gate(), sources=Sources()
+    after.__dict__, channel=None, state_channel=None, work_folder=folder, injected={}, gate=Gate(), sources=Sources(),
+    context=copy_context(),
 )
 told = keeper.restore(taken.manifest, dict(taken.chunks))
 print(sorted(told["unsaved"]), after.__dict__["kept"], after.__dict__["Loop"].__name__, all(armed), len(armed) > 2)
