@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from _pickle import Pickler
-from _weakref import ReferenceType
 from collections.abc import Callable
 
 from replwire.hints import Any, Final
+from replworker.snapshot.arrays import View, do_overlap
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.functions import CodeCache
 from replworker.snapshot.kinds import EXACT, choose
@@ -81,7 +81,8 @@ class Lore:
         self.seeds = seeds
         self.codes = CodeCache()
         self.named_arrays: frozenset[int] = frozenset()
-        self._shared_bases: dict[int, ReferenceType[Any]] = {}
+        self.shared_bases: frozenset[int] = frozenset()
+        """Ids of arrays that are kept whole though no name is bound to them, because several views show them."""
         self._places: dict[int, tuple[str, str]] | None = None
         self._found: dict[int, tuple[object, tuple[str, str]]] = {}
 
@@ -104,13 +105,12 @@ class Lore:
 
     def bases(self) -> set[int]:
         """Ids of the arrays that are kept whole, so that views of them can stay views."""
-        self._shared_bases = {key: base for key, base in self._shared_bases.items() if base() is not None}
-        return {*self._shared_bases, *self.named_arrays}
+        return {*self.shared_bases, *self.named_arrays}
 
     def learn_bases(self, pickler: NamespacePickler) -> bool:
-        """Whether this attempt has torn a view from a base that it met later: the next one will not."""
-        torn = {key: ReferenceType(base) for key, base in pickler.left_bases.items() if key in pickler.arrays}
-        self._shared_bases.update(torn)
+        """Whether this attempt has torn views from what they share: the next one will not."""
+        torn = [base for base, views in pickler.left_views.items() if base in pickler.arrays or do_overlap(views)]
+        self.shared_bases = (self.shared_bases & pickler.used_bases).union(torn)
         return bool(torn)
 
 
@@ -124,7 +124,8 @@ class NamespacePickler(Pickler):
         self.codes = lore.codes
         self.attribute_of: Callable[[object], Any] = lore.attribute_of
         self.arrays = lore.bases()
-        self.left_bases: dict[int, Any] = {}
+        self.left_views: dict[int, list[View]] = {}
+        self.used_bases: set[int] = set()
         self.announced: set[int] = set()
         self.filenames: set[str] = set()
         self.roots: set[str] = set()
