@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from time import monotonic
 
 from replwire.frames import SEQ, Kind, pack_frame
-from replwire.hints import Final, NamedTuple, NoReturn
+from replwire.hints import Any, Final, NamedTuple, NoReturn
 from replworker.interpreter.channel import to_json
 from replworker.packets import send_frame
 from replworker.snapshot import Snapshotter
@@ -34,6 +34,8 @@ class Taken(NamedTuple):
     references: tuple[bytes, ...]
     state_bytes: int
     unsaved: dict[str, str]
+    lesson: tuple[Any, ...]
+    """For `Snapshotter.handed_over`."""
 
 
 class SnapshotChild:
@@ -127,6 +129,6 @@ def _send(snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: S
     references = b"".join(taken.references)
     parts = (SEQ.pack(seq), taken.manifest, references, to_json(taken.unsaved))
     send_frame(state_channel, pack_frame(Kind.STATE, parts))
-    said = memoryview(marshal.dumps((taken.references, taken.state_bytes, taken.unsaved)))
+    said = memoryview(marshal.dumps((taken.references, taken.state_bytes, taken.unsaved, snapshotter.lesson())))
     while said:
         said = said[os.write(writer, said) :]

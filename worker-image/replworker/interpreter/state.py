@@ -92,7 +92,7 @@ class StateKeeper:
             self._gate.stop_timer()
         for filename, text in report.sources.items():
             self._sources.add(filename, text)
-        self._snapshotter.restored(report.references, unsaved=report.unsaved)
+        self._snapshotter.restored(report.references)
         self.unsaved, self.is_kept = dict(report.unsaved), True
         return {"unsaved": self.unsaved}
 
@@ -126,7 +126,7 @@ class StateKeeper:
             return
         told = child.finish()
         if told is not None:
-            self._snapshotter.restored(told.references, state_bytes=told.state_bytes, unsaved=told.unsaved)
+            self._snapshotter.handed_over(told.references, state_bytes=told.state_bytes, lesson=told.lesson)
             self.unsaved = told.unsaved
         elif is_current:
             self._send_state(child.seq, self._taken())
