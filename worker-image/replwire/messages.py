@@ -113,7 +113,7 @@ class IsComplete:
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """name, type, size, short repr, kept or not in the last checkpoint"""
+    """name, type, size, short repr, kept or not in the last checkpoint (null while that is being taken)"""
 
     prefix: str | None = _optional("only names that begin so")
 

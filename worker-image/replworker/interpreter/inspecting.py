@@ -110,15 +110,20 @@ def _quietly(look: Any, found: object) -> Any:
         return None
 
 
-def variables(prefix: str, namespace: dict[str, Any], unsaved: dict[str, str], *, is_kept: bool) -> dict[str, Any]:
-    """`{"variables": [{name, type, size, repr, kept}, …], "more": n}`, by name. `size` in bytes, without contents."""
+def variables(
+    prefix: str, namespace: dict[str, Any], unsaved: dict[str, str], *, is_kept: bool | None
+) -> dict[str, Any]:
+    """`{"variables": [{name, type, size, repr, kept}, …], "more": n}`, by name. `size` in bytes, without contents;
+    `is_kept`: whether there is a checkpoint, None while that of the last eval is being taken.
+    """
     names = sorted(name for name in namespace if isinstance(name, str) and name.startswith(prefix))
     names = [name for name in names if not _DUNDER.fullmatch(name)]
-    shown = [_variable(name, namespace[name], is_kept and name not in unsaved) for name in names[:VARIABLES_MAX]]
+    kept = {name: is_kept and name not in unsaved for name in names[:VARIABLES_MAX]}
+    shown = [_variable(name, namespace[name], kept[name]) for name in kept]
     return {"variables": shown, "more": max(0, len(names) - VARIABLES_MAX)}
 
 
-def _variable(name: str, value: object, kept: bool) -> dict[str, Any]:
+def _variable(name: str, value: object, kept: bool | None) -> dict[str, Any]:
     size = getattr(value, "nbytes", None) if type(value).__module__.startswith("numpy") else None
     size = size if isinstance(size, int) else _quietly(sys.getsizeof, value)
     return {"name": name, "type": type(value).__name__, "size": size, "repr": _short(value), "kept": kept}

@@ -34,6 +34,8 @@ _BUILTINS: Final = {
 
 IDLE_BEFORE_S: Final = 0.05
 REHEARSALS: Final = 8
+SETTLE_S: Final = 0.25
+"""So long `variables` waits for a checkpoint that a child still takes: half of the time that it has itself."""
 _REHEARSED: Final = "1 + 1"
 
 # Numbers: the operators of enumerations cost microseconds, at each eval.
@@ -69,6 +71,8 @@ class Interpreter:
             injected=self._injected(), gate=gate, context=context, sources=self._sources,
         )  # fmt: skip
         self._kept = [control, state_channel]
+        self._is_settled = True
+        """Whether the checkpoint of the last eval is complete, when `variables` asks."""
 
     def _take_over_streams(self) -> Output:
         capture = self._capture
@@ -192,6 +196,8 @@ class Interpreter:
 
     def _auxiliary(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
         """Runs a tenant's `__dir__`, `__repr__` and the like: the agent interrupts what takes too long."""
+        if type_ == b"variables":
+            self._is_settled = self._state.settle(within_s=SETTLE_S)
         try:
             self._gate.open()
             try:
@@ -220,7 +226,8 @@ class Interpreter:
             detail = payload.get("detail", 0)
             return inspecting.inspected(payload["code"], payload["cursor"], detail, vars(self._main))
         state = self._state
-        return inspecting.variables(payload.get("prefix") or "", vars(self._main), state.unsaved, is_kept=state.is_kept)
+        is_kept = state.is_kept if self._is_settled else None
+        return inspecting.variables(payload.get("prefix") or "", vars(self._main), state.unsaved, is_kept=is_kept)
 
 
 def _fault(code: str, message: str) -> dict[str, Any]:

@@ -47,6 +47,12 @@ class SnapshotChild:
         self._pid = pid
         self._said = bytearray()
 
+    def has_news(self, *, within_s: float) -> bool:
+        """Whether it says something in that time, or ends."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
+
     def finish(self) -> Taken | None:
         """Wait for it; None when it failed, and then the agent has no checkpoint."""
         self._read(monotonic() + CHILD_S)

@@ -101,6 +101,12 @@ class StateKeeper:
             restore, manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected
         )
 
+    def settle(self, *, within_s: float) -> bool:
+        """Hear the child if it ends in that time: whether what is known is what the last eval left."""
+        if self._child is not None and self._child.has_news(within_s=within_s):
+            self.collect(is_current=True)
+        return self._child is None
+
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def checkpoint(self, seq: int) -> State:

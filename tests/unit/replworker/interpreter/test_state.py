@@ -98,6 +98,20 @@ def test_evals_run_while_the_child_works(link):
     assert len({outcome.manifest for outcome in outcomes}) == 8
 
 
+SLOW = "class Slow:\n  def __reduce__(self):\n    time.sleep({pause_s})\n    return (Slow, ())\ns = Slow()"
+
+
+def test_variables_wait_for_the_child_or_say_so(link):
+    """What an eval made is not called kept by the checkpoint before it."""
+    link.eval("import random, time\nbig = random.randbytes(3_000_000)")
+    for pause_s, kept in ((0.05, [True, False]), (2, [None, None])):
+        first = link.request("eval", {"code": SLOW.format(pause_s=pause_s) + "\nnew, running = 1, (i for i in [])"})
+        told = link.ask("variables", {"prefix": ""})["variables"]
+        assert [item["kept"] for item in told if item["name"] in ("new", "running")] == kept
+        link.confirm(link.outcome(first))
+        link.eval("del new, running")
+
+
 def test_a_child_that_is_killed_costs_nothing(worker, link, make_worker):
     """The checkpoint is then taken in place."""
     link.eval("import random, time\nbig = random.randbytes(3_000_000)")
