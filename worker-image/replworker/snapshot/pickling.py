@@ -11,7 +11,7 @@ from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.functions import CodeCache
 from replworker.snapshot.kinds import EXACT, choose
 from replworker.snapshot.rebuild import Rebuilder
-from replworker.snapshot.references import Reducer, library_places
+from replworker.snapshot.references import Reducer, is_made_by, library_places, places_of
 from replworker.snapshot.seeds import Seeds
 
 PROTOCOL: Final = 5
@@ -90,14 +90,24 @@ class Lore:
         """A reduction to `module.attribute`, or None. What was found stays known; for others modules are searched once
         per checkpoint."""
         found = self._found.get(id(subject))
-        if found is None:
-            if self._places is None:
-                self._places = library_places()
-            place = self._places.get(id(subject))
-            if place is None:
-                return None
+        if found is None and (place := self._place_of(subject)) is not None:
             found = self._found[id(subject)] = subject, place  # the library keeps it alive anyway
-        return Rebuilder.attribute, found[1]
+        return None if found is None else (Rebuilder.attribute, found[1])
+
+    def own_attribute_of(self, subject: object) -> Any:
+        """The same, only where the library's code makes it: what a tenant put there is not there after a restore."""
+        if id(subject) in self._found or self._place_of(subject) is None:
+            return self.attribute_of(subject)
+        place = next((place for place in places_of(subject) if is_made_by(*place)), None)
+        if place is None:
+            return None
+        self._found[id(subject)] = subject, place
+        return Rebuilder.attribute, place
+
+    def _place_of(self, subject: object) -> tuple[str, str] | None:
+        if self._places is None:
+            self._places = library_places()
+        return self._places.get(id(subject))
 
     def forget_places(self) -> None:
         """A checkpoint begins or is complete: what modules hold may change now."""
@@ -123,6 +133,7 @@ class NamespacePickler(Pickler):
         self.namespace = lore.namespace
         self.codes = lore.codes
         self.attribute_of: Callable[[object], Any] = lore.attribute_of
+        self.own_attribute_of: Callable[[object], Any] = lore.own_attribute_of
         self.arrays = lore.bases()
         self.left_views: dict[int, list[View]] = {}
         self.used_bases: set[int] = set()
