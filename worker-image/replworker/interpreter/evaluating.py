@@ -14,7 +14,7 @@ from replwire.hints import Any, Final
 from replworker.interpreter import copies, spare
 from replworker.interpreter.awaiting import SessionLoop
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
-from replworker.interpreter.failures import described, traceback_of
+from replworker.interpreter.failures import described, plainly_described, traceback_of
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.sources import Sources, filename_of
 from replworker.interpreter.streams import Output
@@ -95,7 +95,7 @@ class Evaluator:
             if value is not None:
                 self._remember(value)
         except BaseException as failure:
-            gate.close()
+            gate.is_open = False
             error = self._fail(failure)
         return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": usage.receipt()}
 
@@ -139,8 +139,12 @@ class Evaluator:
 
     def _described(self, failure: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
         """Runs the exception's own methods: an interrupt ends what takes too long."""
-        self._gate.open(after_s=INTERRUPT_AFTER_S)
+        gate = self._gate
         try:
-            return self._context.run(described, failure, interrupted=interrupted)
-        finally:
-            self._gate.close()
+            gate.open(after_s=INTERRUPT_AFTER_S)
+            found = self._context.run(described, failure, interrupted=interrupted)
+            gate.is_open = False
+        except BaseException as fault:
+            gate.is_open = False
+            found = plainly_described(failure, interrupted=interrupted, fault=type(fault).__name__)
+        return found

@@ -18,10 +18,11 @@ from replworker.interpreter.capture import Capture
 from replworker.interpreter.channel import Channel, from_json, to_json
 from replworker.interpreter.compiling import Compiler
 from replworker.interpreter.evaluating import Evaluator
-from replworker.interpreter.failures import described, is_tenants
+from replworker.interpreter.failures import is_tenants
 from replworker.interpreter.files import Files
 from replworker.interpreter.gate import Gate
-from replworker.interpreter.import_hooks import ImportHook
+from replworker.interpreter.handlers import Handlers
+from replworker.interpreter.import_hooks import Change, ImportHook
 from replworker.interpreter.sources import Sources
 from replworker.interpreter.state import State, StateKeeper
 from replworker.interpreter.streams import Input, Output
@@ -59,7 +60,8 @@ class Interpreter:
         self._asker = Asker(self._channel, self._capture, gate)
         self._files = Files(work_folder)
         self._work_folder = work_folder
-        self._stderr = stderr = self._take_over_streams()
+        stderr = self._take_over_streams()
+        self._handlers = Handlers(gate, stderr.write)
         self._evaluator = Evaluator(
             vars(self._main), gate=gate, context=context, values=self._values, sources=self._sources,
             compiler=Compiler(), stderr=stderr,
@@ -87,9 +89,12 @@ class Interpreter:
         for name, value in _BUILTINS.items():
             setattr(builtins, name, value)
         getpass = self._asker.make_getpass()
-        ImportHook(
-            {"getpass": lambda module: setattr(module, "getpass", getpass), "linecache": self._sources.show_in}
-        ).install()
+        changes: dict[str, Change] = {
+            "getpass": lambda module: setattr(module, "getpass", getpass),
+            "linecache": self._sources.show_in,
+            "signal": self._handlers.change,
+        }
+        ImportHook(changes).install()
 
     def _injected(self) -> dict[str, object]:
         """What is ours and a tenant may have bound to a name of his own."""
@@ -124,8 +129,7 @@ class Interpreter:
             except BaseException as failure:
                 if not is_tenants(failure):
                     raise
-                self._stderr.write("Exception ignored in a signal handler between evals:\n")
-                self._stderr.write(described(failure, interrupted=False)[1])
+                self._handlers.tell(failure)
 
     def _next_frame(self) -> Frame:
         """Wait for one; meanwhile the child that takes a checkpoint may end."""
@@ -198,19 +202,18 @@ class Interpreter:
         """Runs a tenant's `__dir__`, `__repr__` and the like: the agent interrupts what takes too long."""
         if type_ == b"variables":
             self._is_settled = self._state.settle(within_s=SETTLE_S)
+        gate = self._gate
         try:
-            self._gate.open()
-            try:
-                answer: dict[str, Any] = self._context.run(self._answer, type_, payload)
-                return answer
-            finally:
-                self._gate.close()
+            gate.open()
+            answer: dict[str, Any] = self._context.run(self._answer, type_, payload)
+            gate.is_open = False
         except KeyboardInterrupt:
-            self._gate.close()
-            return _fault("timeout", "it took too long and was interrupted")
+            gate.is_open = False
+            answer = _fault("timeout", "it took too long and was interrupted")
         except BaseException as error:
-            self._gate.close()
-            return _fault("bad_message", f"code of the session failed: {type(error).__name__}")
+            gate.is_open = False
+            answer = _fault("bad_message", f"code of the session failed: {type(error).__name__}")
+        return answer
 
     def _answer(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
         # Imported when they are first asked for: most sessions never do.

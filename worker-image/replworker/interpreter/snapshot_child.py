@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import marshal
 import os
 import select
-import signal
 from collections.abc import Mapping
 from time import monotonic
 
@@ -58,7 +58,7 @@ class SnapshotChild:
         self._read(monotonic() + CHILD_S)
         os.close(self.fd)
         try:
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pid, _signal.SIGKILL)
             os.waitpid(self._pid, 0)
         except (ChildProcessError, ProcessLookupError):
             pass  # a tenant that waits for all children has reaped it
@@ -113,9 +113,9 @@ def _limit_itself() -> None:
             file.write(_OOM_SCORE)
     except OSError:
         pass
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, _interrupt)
-    signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AFTER_S, INTERRUPT_AGAIN_S)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGALRM, _interrupt)
+    _signal.setitimer(_signal.ITIMER_REAL, INTERRUPT_AFTER_S, INTERRUPT_AGAIN_S)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -123,15 +123,15 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _send(snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int, writer: int) -> None:
-    blocked = (signal.SIGALRM,)
+    blocked = (_signal.SIGALRM,)
 
     def send(name: bytes, data: bytes) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, blocked)
         send_frame(state_channel, pack_frame(Kind.CHUNK, (name, data)))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, blocked)
 
     taken = snapshotter.take(sources, send)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
     references = b"".join(taken.references)
     parts = (SEQ.pack(seq), taken.manifest, references, to_json(taken.unsaved))
     send_frame(state_channel, pack_frame(Kind.STATE, parts))
