@@ -11,7 +11,7 @@ from types import ModuleType
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind, pack_frame
 from replwire.hints import Any, Final, NoReturn
-from replworker.interpreter import copies, display, spare
+from replworker.interpreter import copies, display, hooks, spare
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
@@ -94,7 +94,7 @@ class Interpreter:
             "linecache": self._sources.show_in,
             "signal": self._handlers.change,
         }
-        ImportHook(changes).install()
+        ImportHook(changes | hooks.install()).install()
 
     def _injected(self) -> dict[str, object]:
         """What is ours and a tenant may have bound to a name of his own."""
