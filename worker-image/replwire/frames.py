@@ -99,6 +99,9 @@ class EventKind(IntEnum):
     INPUT_REQUEST = 5
 
 
+END_OF_INPUT: Final = "\x04"
+"""An answer to `input()` that is no line but the end of the input, as Ctrl-D says it to a terminal."""
+
 SEQ: Final = struct.Struct(">q")
 COUNT: Final = struct.Struct(">Q")
 EVENT_HEAD: Final = struct.Struct(">QqB")

@@ -71,7 +71,7 @@ class Channel:
     def next_frame(self) -> Frame:
         """Wait for one. In an open gate only the wait is interrupted, never the taking."""
         gate = self._gate
-        while (frame := next(self._reader, None)) is None:
+        while (frame := self._taken() if gate.is_open else next(self._reader, None)) is None:
             if gate.is_open:
                 self._poll.poll()
             gate.defers = True
@@ -83,6 +83,13 @@ class Channel:
             finally:
                 gate.resume()
         return frame
+
+    def _taken(self) -> Frame | None:
+        self._gate.defers = True
+        try:
+            return next(self._reader, None)
+        finally:
+            self._gate.resume()
 
     def send(self, kind: Kind, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
         """One frame, whole or not at all. Raises `FrameError` when it would be too large, `RuntimeError` in a copy."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from _contextvars import Context
 from resource import RUSAGE_CHILDREN as _CHILDREN
 from resource import RUSAGE_SELF as _SELF
 from resource import getrusage
@@ -13,7 +14,7 @@ from replwire.hints import Any, Final
 from replworker.interpreter import copies, spare
 from replworker.interpreter.awaiting import SessionLoop
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
-from replworker.interpreter.failures import described, traceback_of
+from replworker.interpreter.failures import described, plainly_described, traceback_of
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.sources import Sources, filename_of
 from replworker.interpreter.streams import Output
@@ -52,11 +53,12 @@ class Evaluator:
     """Runs evals in one namespace."""
 
     def __init__(
-        self, namespace: dict[str, Any], *, gate: Gate, values: Values, sources: Sources, compiler: Compiler,
-        stderr: Output,
+        self, namespace: dict[str, Any], *, gate: Gate, context: Context, values: Values, sources: Sources,
+        compiler: Compiler, stderr: Output,
     ) -> None:  # fmt: skip
         self._namespace = namespace
         self._gate = gate
+        self._context = context
         self._values = values
         self._sources = sources
         self._compiler = compiler
@@ -88,13 +90,13 @@ class Evaluator:
             try:
                 value = self._value_of(source, filename_of(number), silent=silent)
                 if value is not None:
-                    text, data = self._values.shown(value)
+                    text, data = self._context.run(self._values.shown, value)
             finally:
                 gate.close()
             if value is not None:
                 self._remember(value)
         except BaseException as failure:
-            gate.close()
+            gate.is_open = False
             error = self._fail(failure)
         receipt = {**usage.receipt(), "truncated": self._values.cut_bytes}
         return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": receipt}
@@ -115,8 +117,9 @@ class Evaluator:
         return codes
 
     def _run_code(self, code: CodeType) -> Any:
-        found = eval(code, self._namespace)
-        return self._loop.run(found) if code.co_flags & IS_COROUTINE else found
+        if code.co_flags & IS_COROUTINE:
+            return self._loop.run(eval(code, self._namespace), self._context)
+        return self._context.run(eval, code, self._namespace)
 
     def _remember(self, value: object) -> None:
         """In `_`, unless the tenant has a `_` of his own."""
@@ -138,8 +141,12 @@ class Evaluator:
 
     def _described(self, failure: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
         """Runs the exception's own methods: an interrupt ends what takes too long."""
-        self._gate.open(after_s=INTERRUPT_AFTER_S)
+        gate = self._gate
         try:
-            return described(failure, interrupted=interrupted)
-        finally:
-            self._gate.close()
+            gate.open(after_s=INTERRUPT_AFTER_S)
+            found = self._context.run(described, failure, interrupted=interrupted)
+            gate.is_open = False
+        except BaseException as fault:
+            gate.is_open = False
+            found = plainly_described(failure, interrupted=interrupted, fault=type(fault).__name__)
+        return found

@@ -6,21 +6,23 @@ import builtins
 import os
 import select
 import sys
+from _contextvars import copy_context
 from types import ModuleType
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind, pack_frame
 from replwire.hints import Any, Final, NoReturn
-from replworker.interpreter import copies, display, spare
+from replworker.interpreter import copies, display, hooks, spare
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
 from replworker.interpreter.channel import Channel, from_json, to_json
 from replworker.interpreter.compiling import Compiler
 from replworker.interpreter.evaluating import Evaluator
-from replworker.interpreter.failures import described, is_tenants
+from replworker.interpreter.failures import is_tenants
 from replworker.interpreter.files import Files
 from replworker.interpreter.gate import Gate
-from replworker.interpreter.import_hooks import ImportHook
+from replworker.interpreter.handlers import Handlers
+from replworker.interpreter.import_hooks import Change, ImportHook
 from replworker.interpreter.sources import Sources
 from replworker.interpreter.state import State, StateKeeper
 from replworker.interpreter.streams import Input, Output
@@ -33,6 +35,8 @@ _BUILTINS: Final = {
 
 IDLE_BEFORE_S: Final = 0.05
 REHEARSALS: Final = 8
+SETTLE_S: Final = 0.25
+"""So long `variables` waits for a checkpoint that a child still takes: half of the time that it has itself."""
 _REHEARSED: Final = "1 + 1"
 
 # Numbers: the operators of enumerations cost microseconds, at each eval.
@@ -46,6 +50,8 @@ class Interpreter:
         copies.this_is_the_original()
         self._main = _make_main()
         self._gate = gate = Gate()
+        self._context = context = copy_context()
+        """All of the tenant's code runs in this one, so that what an eval sets the next one finds."""
         self._channel = Channel(control, gate)
         self._capture = Capture(gate)
         self._c_output = COutput()
@@ -54,17 +60,21 @@ class Interpreter:
         self._asker = Asker(self._channel, self._capture, gate)
         self._files = Files(work_folder)
         self._work_folder = work_folder
-        self._stderr = stderr = self._take_over_streams()
+        stderr = self._take_over_streams()
+        self._handlers = Handlers(gate, stderr.write)
         self._evaluator = Evaluator(
-            vars(self._main), gate=gate, values=self._values, sources=self._sources, compiler=Compiler(), stderr=stderr
-        )
+            vars(self._main), gate=gate, context=context, values=self._values, sources=self._sources,
+            compiler=Compiler(), stderr=stderr,
+        )  # fmt: skip
         display.Displays(self._channel, self._capture, self._values)
         self._make_builtins()
         self._state = StateKeeper(
             vars(self._main), channel=self._channel, state_channel=state_channel, work_folder=work_folder,
-            injected=self._injected(), gate=gate, sources=self._sources,
+            injected=self._injected(), gate=gate, context=context, sources=self._sources,
         )  # fmt: skip
         self._kept = [control, state_channel]
+        self._is_settled = True
+        """Whether the checkpoint of the last eval is complete, when `variables` asks."""
 
     def _take_over_streams(self) -> Output:
         capture = self._capture
@@ -79,9 +89,12 @@ class Interpreter:
         for name, value in _BUILTINS.items():
             setattr(builtins, name, value)
         getpass = self._asker.make_getpass()
-        ImportHook(
-            {"getpass": lambda module: setattr(module, "getpass", getpass), "linecache": self._sources.show_in}
-        ).install()
+        changes: dict[str, Change] = {
+            "getpass": lambda module: setattr(module, "getpass", getpass),
+            "linecache": self._sources.show_in,
+            "signal": self._handlers.change,
+        }
+        ImportHook(changes | hooks.install()).install()
 
     def _injected(self) -> dict[str, object]:
         """What is ours and a tenant may have bound to a name of his own."""
@@ -116,8 +129,7 @@ class Interpreter:
             except BaseException as failure:
                 if not is_tenants(failure):
                     raise
-                self._stderr.write("Exception ignored in a signal handler between evals:\n")
-                self._stderr.write(described(failure, interrupted=False)[1])
+                self._handlers.tell(failure)
 
     def _next_frame(self) -> Frame:
         """Wait for one; meanwhile the child that takes a checkpoint may end."""
@@ -188,18 +200,20 @@ class Interpreter:
 
     def _auxiliary(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
         """Runs a tenant's `__dir__`, `__repr__` and the like: the agent interrupts what takes too long."""
+        if type_ == b"variables":
+            self._is_settled = self._state.settle(within_s=SETTLE_S)
+        gate = self._gate
         try:
-            self._gate.open()
-            try:
-                return self._answer(type_, payload)
-            finally:
-                self._gate.close()
+            gate.open()
+            answer: dict[str, Any] = self._context.run(self._answer, type_, payload)
+            gate.is_open = False
         except KeyboardInterrupt:
-            self._gate.close()
-            return _fault("timeout", "it took too long and was interrupted")
+            gate.is_open = False
+            answer = _fault("timeout", "it took too long and was interrupted")
         except BaseException as error:
-            self._gate.close()
-            return _fault("bad_message", f"code of the session failed: {type(error).__name__}")
+            gate.is_open = False
+            answer = _fault("bad_message", f"code of the session failed: {type(error).__name__}")
+        return answer
 
     def _answer(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
         # Imported when they are first asked for: most sessions never do.
@@ -215,7 +229,8 @@ class Interpreter:
             detail = payload.get("detail", 0)
             return inspecting.inspected(payload["code"], payload["cursor"], detail, vars(self._main))
         state = self._state
-        return inspecting.variables(payload.get("prefix") or "", vars(self._main), state.unsaved, is_kept=state.is_kept)
+        is_kept = state.is_kept if self._is_settled else None
+        return inspecting.variables(payload.get("prefix") or "", vars(self._main), state.unsaved, is_kept=is_kept)
 
 
 def _without_value(told: dict[str, Any]) -> dict[str, Any]:
