@@ -199,7 +199,7 @@ class Handlers:
                 return {"status": said["status"]}
         raise WireError("not_found", "no request of that id waits", field="payload.target")
 
-    async def _call(self, session: LiveSession, kind: Kind, *texts: str, then: Then | None = None) -> dict[str, Any]:
+    async def _call(self, session: LiveSession, kind: int, *texts: str, then: Then | None = None) -> dict[str, Any]:
         if session.link is None:
             raise WireError("busy", "the session has no worker at the moment", retry_after_ms=200)
         session.last_used = self._talk.services.clock.monotonic()

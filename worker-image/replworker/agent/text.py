@@ -45,7 +45,7 @@ class _Stream:
 
     __slots__ = ("cut_bytes", "kind", "pieces", "tail", "text_bytes")
 
-    def __init__(self, kind: EventKind) -> None:
+    def __init__(self, kind: int) -> None:
         self.kind = int(kind)
         self.tail = b""
         self.pieces: list[bytes] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 from replwire.frames import END_OF_INPUT, Flag, Kind
 from replwire.hints import Any, Final
 from replworker.interpreter.capture import Capture
-from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.channel import Channel
 from replworker.interpreter.gate import Gate
+from replworker.plain_json import to_json
 
 PROMPT_CHARS_MAX: Final = 4096
 
-_STDIN: Final = int(Flag.STDIN)
 
 NOT_ALLOWED: Final = "this eval has no stdin: send it with allow_stdin"
 ENDED: Final = "the client ended the input"
@@ -27,7 +27,7 @@ class Asker:
 
     def begin(self, request_id: bytes, flags: int) -> None:
         """The eval that runs now may ask, or may not."""
-        self._running = request_id if flags & _STDIN else b""
+        self._running = request_id if flags & Flag.STDIN else b""
 
     def end(self) -> None:
         """Nobody may ask now."""

@@ -15,7 +15,7 @@ from replworker.interpreter import copies, display, hooks, spare
 from replworker.interpreter.asking import Asker
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
-from replworker.interpreter.channel import Channel, from_json, to_json
+from replworker.interpreter.channel import Channel
 from replworker.interpreter.compiling import Compiler
 from replworker.interpreter.evaluating import Evaluator
 from replworker.interpreter.failures import is_tenants
@@ -27,6 +27,7 @@ from replworker.interpreter.sources import Sources
 from replworker.interpreter.state import State, StateKeeper
 from replworker.interpreter.streams import Input, Output
 from replworker.interpreter.values import Values
+from replworker.plain_json import from_json, to_json
 from replworker.sockets import Socket
 
 _BUILTINS: Final = {
@@ -38,9 +39,6 @@ REHEARSALS: Final = 8
 SETTLE_S: Final = 0.25
 """So long `variables` waits for a checkpoint that a child still takes: half of the time that it has itself."""
 _REHEARSED: Final = "1 + 1"
-
-# Numbers: the operators of enumerations cost microseconds, at each eval.
-_RUN, _RESTORE, _SNAPSHOT = int(Kind.RUN), int(Kind.RESTORE), int(Flag.SNAPSHOT)
 
 
 class Interpreter:
@@ -143,9 +141,9 @@ class Interpreter:
         return self._channel.next_frame()
 
     def _serve_one(self, frame: Frame) -> None:
-        if frame.kind == _RUN:
+        if frame.kind == Kind.RUN:
             self._run(frame)
-        elif frame.kind == _RESTORE:
+        elif frame.kind == Kind.RESTORE:
             self._restore(frame)
         # Anything else is an answer that came too late.
 
@@ -176,7 +174,7 @@ class Interpreter:
         self._flush()
         if copies.is_copy():
             copies.end(getattr(sys, "last_value", None) if told.get("error") else None)
-        state = self._state.checkpoint(number) if frame.flags & _SNAPSHOT else State()
+        state = self._state.checkpoint(number) if frame.flags & Flag.SNAPSHOT else State()
         if type_ == b"eval":
             told["unsaved"] = state.unsaved
         self._done(told, state)

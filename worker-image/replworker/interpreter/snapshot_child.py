@@ -11,8 +11,8 @@ from time import monotonic
 
 from replwire.frames import SEQ, Kind, pack_frame
 from replwire.hints import Any, Final, NamedTuple, NoReturn
-from replworker.interpreter.channel import to_json
 from replworker.packets import send_frame
+from replworker.plain_json import to_json
 from replworker.snapshot import Snapshotter
 from replworker.sockets import Socket
 

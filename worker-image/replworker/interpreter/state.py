@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from replwire.frames import SEQ, Flag, Kind, pack_frame
 from replwire.hints import Any, Final, NamedTuple, NoReturn
 from replworker.interpreter import spare
-from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.channel import Channel
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.snapshot_child import SnapshotChild, start
 from replworker.interpreter.sources import Sources
 from replworker.packets import send_frame
+from replworker.plain_json import to_json
 from replworker.snapshot import Checkpoint, RestoreError, RestoreReport, SnapshotLimits, Snapshotter, restore
 from replworker.sockets import Socket
 
@@ -116,7 +117,7 @@ class StateKeeper:
         if self._snapshotter.wants_fork():
             self._child = self._context.run(start, self._snapshotter, self._sources.texts, self._state_channel, seq)
             if self._child is not None:
-                return State(flags=int(Flag.STATE_FOLLOWS))
+                return State(flags=Flag.STATE_FOLLOWS)
         taken = self._taken()
         self._channel.send_chunks(taken.chunks)
         self.unsaved = taken.unsaved
