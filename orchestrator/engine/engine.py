@@ -12,6 +12,7 @@ import structlog
 from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.conversation import Conversation
+from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.services import Services
 from orchestrator.engine.sessions import Sessions
 from orchestrator.engine.sweeper import Sweeper
@@ -37,7 +38,7 @@ class Engine:
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:  # fmt: skip
         self._services = Services(
-            runtime=runtime, store=store, clock=clock, config=config, metrics=metrics,
+            runtime=OwnWorkers(runtime), store=store, clock=clock, config=config, metrics=metrics,
             vault=Vault(config.seal_key, random), random=random, server=server_name,
         )  # fmt: skip
         self._sessions = Sessions(self._services)
@@ -47,7 +48,6 @@ class Engine:
     async def start(self) -> None:
         """Reap what nobody owns, fill the pool, begin the rounds. A store that is away is not an error: not ready."""
         try:
-            await self._sweeper.look_around()
             self._services.facts = await self._services.store.facts()
             await self._sweeper.reap()
             _log.info("store found", software=self._services.facts.software, durable=self._services.facts.durable)

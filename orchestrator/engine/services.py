@@ -9,8 +9,9 @@ from typing import Final
 
 from orchestrator.core.ids import RANDOM_BYTES, prefixed_id
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.vault import Vault
-from orchestrator.ports import Clock, Runtime, Store, StoreFacts
+from orchestrator.ports import Clock, Store, StoreFacts
 from orchestrator.telemetry.metrics import Metrics
 from replwire.errors import WireError
 
@@ -22,7 +23,7 @@ INCIDENT: Final = "inc"
 class Services:
     """Handed down by `Engine`; nothing in it belongs to one session."""
 
-    runtime: Runtime
+    runtime: OwnWorkers
     store: Store
     clock: Clock
     config: EngineConfig
