@@ -31,7 +31,7 @@ class Services:
     vault: Vault
     random: Callable[[int], bytes]
     server: str
-    """This front door's name in the store: the owner of replacements."""
+    """This front door's name in the store, the owner of replacements; the one before us had it too, and is dead."""
     facts: StoreFacts = field(default_factory=lambda: StoreFacts("unknown", "none"))
     """What the store said of itself last."""
     store_is_away: bool = False
