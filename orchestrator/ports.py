@@ -14,7 +14,7 @@ from typing import Protocol
 from orchestrator.core.commits import Commit, CommitReply
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, WorkerAddress
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
 
 
 class Clock(Protocol):
@@ -116,8 +116,12 @@ class Store(Protocol):
     async def facts(self) -> StoreFacts:
         """Ask the store what it is; also the readiness probe."""
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`."""
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`.
+
+        `opened`: by which request. If that one has opened a session before, its record as it is now comes back, closed
+        ones too; with another body `WireError("conflict")`.
+        """
 
     async def read(self, session: str) -> Record | None:
         """The record as it is now."""

@@ -91,6 +91,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenId:
+    """The id of an `open` and whose it is: the same one with the same body opens one session only."""
+
+    tenant: str
+    subject: str
+    request_id: str
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class KnownId:
     """A row of the id table."""
 

@@ -27,5 +27,10 @@ class StoreLimits:
     """How long a chunk that no state refers to is kept."""
     tombstone_s: float = 24 * 3600.0
     """How long the record of a closed session says so."""
+    opened_kept_s: float = 24 * 3600.0
+    """How long the id of an `open` is remembered, as long as it is among the principal's last `opened_kept`. Not longer
+    than `tombstone_s`: an id must not outlive the record of the session that it opened."""
+    opened_kept: int = 100_000
+    """Ids of `open` that are remembered of one principal at most."""
     index_grace_s: float = 3600.0
     """How long an entry of the index may be without a record (a session that is being created)."""

@@ -13,11 +13,11 @@ from typing import Final
 
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id, lineage_of
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, Status, WorkerAddress
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.memory_state import Lineage, Session
+from orchestrator.stores.memory_state import Lineage, OpenedIds, Session
 
 NONCE_BYTES: Final = 16
 
@@ -32,6 +32,7 @@ class MemoryStore:
         self._now = now
         self._sessions: dict[str, Session] = {}
         self._lineages: dict[str, Lineage] = {}
+        self._opened = OpenedIds()
 
     async def facts(self) -> StoreFacts:
         """That nothing in it survives."""
@@ -39,9 +40,16 @@ class MemoryStore:
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session; an id in use, or a text that is none, is a `ValueError`."""
-        if self._find(session) is not None:
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session, or the one that this `open` opened before; an id in use, or a text that is none, is a
+        `ValueError`."""
+        found = self._find(session)
+        if opened is not None:
+            session = self._opened.session(opened, session, self._now(), self._limits)
+            found = self._find(session)
+            if found is not None:
+                return found.record
+        if found is not None:
             raise ValueError("the session id is in use")
         now, nonce = self._now(), secrets.token_hex(NONCE_BYTES)
         record = Record(session, policy, Status.OPEN, now, 0, nonce, 0, EMPTY_ETAG, now)

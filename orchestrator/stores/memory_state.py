@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.commits import Commit
-from orchestrator.core.session import Checkpoint, KnownId, Record
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record
 from orchestrator.stores.limits import StoreLimits
+from replwire.errors import WireError
 
 
 @dataclass(slots=True)
@@ -108,3 +110,25 @@ class Lineage:
 def _newest(numbers: Mapping[int, int], generation: int, number: int, kept: int) -> dict[int, int]:
     grown = {**numbers, generation: number}
     return {name: grown[name] for name in sorted(grown)[-kept:]}
+
+
+class OpenedIds:
+    """Ids of `open` by principal."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], dict[str, tuple[float, str, bytes]]] = {}
+
+    def session(self, opened: OpenId, fresh: str, now: float, limits: StoreLimits) -> str:
+        """The session that the id opens: `fresh`, if it is new. Raises `conflict`."""
+        rows = self._rows.setdefault((opened.tenant, opened.subject), {})
+        at, session, body_hash = rows.get(opened.request_id, (-math.inf, fresh, b""))
+        if now - at < limits.opened_kept_s:
+            if body_hash != opened.body_hash:
+                raise WireError("conflict", "the id was used with another body")
+            return session
+        rows.pop(opened.request_id, None)
+        rows[opened.request_id] = now, fresh, opened.body_hash
+        for oldest in list(rows)[:2]:
+            if now - rows[oldest][0] >= limits.opened_kept_s or len(rows) > limits.opened_kept:
+                del rows[oldest]
+        return fresh
