@@ -215,6 +215,8 @@ class Stage:
 
     def abandon(self) -> None:
         """As `kill -9` of the front door: no word to the store or the worker, its sockets are closed by the kernel."""
+        if self.engine._sweeper._task is not None:
+            self.engine._sweeper._task.cancel()
         for session in self.engine._sessions.live:
             session.connector.stop()
             session.committer.stop()
