@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
@@ -136,6 +137,12 @@ class Store(Protocol):
 
     async def commit(self, commit: Commit) -> CommitReply:
         """The one script of durability.md. Safe to repeat with the same arguments."""
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """Write that these are on their way to their workers; the commit of an id takes its intent away."""
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """These were not started after all."""
 
     async def checkpoint(self, session: str) -> Checkpoint | None:
         """The last committed state, None when nothing was committed."""

@@ -35,6 +35,8 @@ class SessionPolicy:
     idle_timeout_s: float = 1800.0
     limits: Mapping[str, int] = field(default_factory=dict)
     """All limits in force, by name."""
+    acts_outside: bool = False
+    """Its evals may act beyond the sandbox: what may have run is not run again unasked."""
 
 
 def with_all_limits(policy: SessionPolicy, operator: Mapping[str, int]) -> SessionPolicy:

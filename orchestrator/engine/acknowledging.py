@@ -22,6 +22,7 @@ class Acknowledger:
     def committed(self, outcomes: tuple[Outcome, ...], etags: tuple[str, ...], durable: str) -> None:
         """See `CommitOwner`."""
         for outcome, etag in zip(outcomes, etags, strict=True):
+            self._session.services.intents.committed(self._session.id, outcome.request_id)
             if outcome.seq in self.kept:
                 self.kept.discard(outcome.seq)
                 said = {"target": outcome.request_id, "seq": outcome.seq, "etag": etag, "durable": durable}

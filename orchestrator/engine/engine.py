@@ -97,5 +97,6 @@ class Engine:
         """After `drain`: release workers that cannot outlive us, the runtime and the store."""
         await self._sweeper.close()
         await self._sessions.close()
+        await self._services.intents.close()
         await self._services.runtime.close()
         await self._services.store.close()

@@ -178,14 +178,14 @@ class Handlers:
         if session.link is None and not session.requests.has_dispatched:
             return {"status": "idle"}
         texts = (target or "", "interrupt")
-        said = await self._call(session, Kind.INTERRUPT, *texts, then=session.requests.interrupted)
+        said = await self._call(session, Kind.INTERRUPT, *texts, then=session.requests.deadlines.interrupted)
         status = said.get("status")
         return {"status": status if status in ("interrupted", "idle", "mismatch") else "idle"}
 
     async def _cancel(self, session: LiveSession, target: str) -> Json:
         pending = session.requests.get(target)
         if pending is not None and not pending.dispatched:
-            session.requests.fail(pending, WireError("cancelled", "dropped from the queue before it started"))
+            session.requests.refuse(pending, WireError("cancelled", "dropped from the queue before it started"))
             return {"status": "cancelled"}
         if session.link is not None or pending is not None:
             said = await self._call(session, Kind.CANCEL, target)

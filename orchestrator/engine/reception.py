@@ -91,14 +91,14 @@ class Reception:
         if pending.started:
             raise ProtocolBreach("a request started twice")
         pending.started = True
-        self._session.requests.arm(pending)
+        self._session.requests.deadlines.arm(pending)
 
     def _replied(self, frame: Frame) -> None:
         pending = self._session.requests.by_ref(frame.ref)
         if pending is None:
             return
         if frame.kind == Kind.REFUSED:
-            self._session.requests.fail(pending, refusal(frame))
+            self._session.requests.refuse(pending, refusal(frame))
             return
         if pending.numbered:
             raise ProtocolBreach("a numbered request was answered without an outcome")

@@ -9,6 +9,7 @@ from typing import Final
 
 from orchestrator.core.ids import RANDOM_BYTES, prefixed_id
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.engine.intents import Intents
 from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.vault import Vault
 from orchestrator.ports import Clock, Store, StoreFacts
@@ -32,12 +33,16 @@ class Services:
     random: Callable[[int], bytes]
     server: str
     """This front door's name in the store, the owner of replacements; the one before us had it too, and is dead."""
+    intents: Intents = field(init=False)
     facts: StoreFacts = field(default_factory=lambda: StoreFacts("unknown", "none"))
     """What the store said of itself last."""
     store_is_away: bool = False
     """Whether it did not answer when it was asked last."""
     draining: bool = False
     """Whether this process takes no new work."""
+
+    def __post_init__(self) -> None:
+        self.intents = Intents(self.store)
 
     def fresh_id(self, prefix: str) -> str:
         """A random id of a kind."""

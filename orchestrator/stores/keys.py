@@ -44,6 +44,11 @@ KEYS: Final = (
     Key("bascule:{lineage}:<session>:order", "list", "request ids, oldest first: what `ids` is trimmed by"),
     Key("bascule:{lineage}:<session>:journal", "hash", "seq → sealed journal entry"),
     Key("bascule:{lineage}:<session>:state", "hash", "the last checkpoint: seq, generation, manifest, references"),
+    Key(
+        "bascule:{lineage}:<session>:intents",
+        "hash",
+        "request id → `<generation> <Unix seconds> <principal> ` and the body's hash, of what has no outcome",
+    ),
     Key("bascule:{lineage}:members", "set", "the lineage's open sessions; with the last one its chunks go"),
     Key("bascule:{lineage}:chunks", "hash", "content id → sealed chunk"),
     Key("bascule:{lineage}:counts", "hash", "content id → number of states that refer to it, at least 1"),
@@ -62,6 +67,7 @@ class SessionKeys(NamedTuple):
     order: bytes
     journal: bytes
     state: bytes
+    intents: bytes
     chunks: bytes
     counts: bytes
     uncounted: bytes
@@ -74,7 +80,8 @@ def session_keys(session: str) -> SessionKeys:
     if not is_session_id(session):
         raise ValueError("not a session id")
     lineage = f"{PREFIX}:{{{lineage_of(session)}}}"
-    own = (f"{lineage}:{session}:{part}".encode() for part in ("record", "ids", "order", "journal", "state"))
+    parts = ("record", "ids", "order", "journal", "state", "intents")
+    own = (f"{lineage}:{session}:{part}".encode() for part in parts)
     shared = (f"{lineage}:{part}".encode() for part in ("chunks", "counts", "uncounted", "members"))
     return SessionKeys(*own, *shared)
 

@@ -19,6 +19,8 @@ class StoreLimits:
     """Request ids that a session remembers at least."""
     ids_kept_s: float = 24 * 3600.0
     """How long an id is remembered at least, as long as it is among the last `journal_kept`."""
+    intents_kept: int = 1000
+    """Requests that were sent to workers which died, and have no outcome: so many of a session at most."""
     journal_kept: int = 100_000
     """Journal entries (and so ids) that a session keeps at most."""
     generations_kept: int = 256

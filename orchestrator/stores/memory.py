@@ -13,6 +13,7 @@ from typing import Final
 
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id, lineage_of
+from orchestrator.core.intents import FENCED, Intent, IntentReply
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
@@ -145,6 +146,25 @@ class MemoryStore:
             return CommitReply(Answer.MISSING, missing=missing)
         found.write(commit, now, self._limits)
         return CommitReply(Answer.OK, _FACTS.durable)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """Each as the script would."""
+        return [self._intend(intent) for intent in wanted]
+
+    def _intend(self, intent: Intent) -> IntentReply:
+        found = self._open(intent.session)
+        if found is None or (found.record.generation, found.record.nonce) != (intent.generation, intent.nonce):
+            return FENCED
+        found.record = replace(found.record, seen_at=self._now())
+        return found.intend(intent, self._limits)
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """Those of their own generation."""
+        for intent in wanted:
+            found = self._find(intent.session)
+            stored = found.intents.get(intent.request_id) if found else None
+            if found is not None and stored is not None and stored.generation == intent.generation:
+                del found.intents[intent.request_id]
 
     # --- reads --------------------------------------------------------------------------------------------------
 

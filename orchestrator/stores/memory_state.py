@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.commits import Commit
+from orchestrator.core.intents import WRITTEN, Intent, IntentReply
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record
 from orchestrator.stores.limits import StoreLimits
 from replwire.errors import WireError
@@ -21,6 +22,7 @@ class Session:
     """With when it was committed."""
     journal: dict[int, bytes] = field(default_factory=dict)
     state: Checkpoint | None = None
+    intents: dict[str, Intent] = field(default_factory=dict)
     gone_at: float = float("inf")
     """When the record of a closed session goes."""
 
@@ -34,6 +36,7 @@ class Session:
         for entry in commit.entries:
             self.ids[entry.request_id] = (KnownId(entry.request_id, entry.body_hash, entry.seq), now)
             self.journal[entry.seq] = entry.blob
+            self.intents.pop(entry.request_id, None)
         self.state = Checkpoint(commit.seq, commit.generation, commit.manifest, commit.references)
         record, kept = self.record, limits.generations_kept
         self.record = replace(
@@ -45,6 +48,20 @@ class Session:
             last_seqs=_newest(record.last_seqs, commit.generation, commit.seq, kept),
         )
         self._trim(now, limits)
+
+    def intend(self, intent: Intent, limits: StoreLimits) -> IntentReply:
+        """Take an intent of the current generation, unless an earlier one stays."""
+        if intent.request_id in self.ids:
+            return WRITTEN
+        earlier = self.intents.get(intent.request_id)
+        if intent.keeps_earlier and earlier is not None and earlier.generation != intent.generation:
+            return IntentReply(earlier=earlier.generation, is_conflict=earlier.body_hash != intent.body_hash)
+        self.intents.pop(intent.request_id, None)
+        self.intents[intent.request_id] = intent
+        if len(self.intents) > limits.intents_kept:
+            for oldest in list(self.intents)[: len(self.intents) // 2]:
+                del self.intents[oldest]
+        return WRITTEN
 
     def _trim(self, now: float, limits: StoreLimits) -> None:
         while len(self.ids) > limits.ids_kept:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import Record
@@ -79,6 +80,11 @@ class FlakyStore(MemoryStore):
         """See `Store`."""
         await self._check()
         return await super().checkpoint(session)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """See `Store`."""
+        await self._check()
+        return await super().intend(wanted)
 
     async def commit(self, commit: Commit) -> CommitReply:
         """See `Store`."""

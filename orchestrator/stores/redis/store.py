@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from orchestrator.core.commits import Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id
+from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
 from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.redis import facts, index, opening
+from orchestrator.stores.redis import facts, index, intents, opening
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.commits import CommitLine
 from orchestrator.stores.redis.errors import damaged, translated
@@ -128,7 +129,15 @@ class RedisStore:
             arguments += chunk
         for entry in commit.entries:
             arguments += (entry.request_id, entry.body_hash, entry.blob)
-        return run("commit", session_keys(commit.session)[:8], arguments)
+        return run("commit", session_keys(commit.session)[:9], arguments)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """In the pipeline of the next commits."""
+        return await intents.intend(self._line, wanted, self._limits.intents_kept)
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """Likewise."""
+        await intents.withdraw(self._line, wanted)
 
     async def _put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
         for part in _parts(chunks):
