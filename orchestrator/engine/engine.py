@@ -48,11 +48,10 @@ class Engine:
     async def start(self) -> None:
         """Reap what nobody owns, fill the pool, begin the rounds. A store that is away is not an error: not ready."""
         try:
-            self._services.facts = await self._services.store.facts()
+            facts = await self._services.ask_store()
             await self._sweeper.reap()
-            _log.info("store found", software=self._services.facts.software, durable=self._services.facts.durable)
+            _log.info("store found", software=facts.software, durable=facts.durable)
         except WireError as error:
-            self._services.store_is_away = True
             _log.warning("store missed", cause=error.message)
         self._sessions.fill_pools()
         self._sweeper.start()
@@ -75,7 +74,7 @@ class Engine:
         draining = self._services.draining
         found: list[Check] = [("draining", not draining, "going away" if draining else "serving")]
         try:
-            facts = await self._services.store.facts()
+            facts = await self._services.ask_store()
             found.append(("store", True, f"{facts.software}, durable: {facts.durable}"))
         except WireError as error:
             found.append(("store", False, error.message))

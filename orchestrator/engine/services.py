@@ -44,6 +44,16 @@ class Services:
     def __post_init__(self) -> None:
         self.intents = Intents(self.store)
 
+    async def ask_store(self) -> StoreFacts:
+        """What the store says of itself now; everybody knows afterwards whether it is away. Raises `WireError`."""
+        try:
+            self.facts = await self.store.facts()
+        except WireError:
+            self.store_is_away = True
+            raise
+        self.store_is_away = False
+        return self.facts
+
     def fresh_id(self, prefix: str) -> str:
         """A random id of a kind."""
         return prefixed_id(prefix, self.random(RANDOM_BYTES))

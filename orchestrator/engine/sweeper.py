@@ -81,12 +81,7 @@ class Sweeper:
 
     async def _ask_store(self, rounds: int) -> None:
         services = self._services
-        try:
-            services.facts = await services.store.facts()
-        except WireError:
-            services.store_is_away = True
-            raise
-        services.store_is_away = False
+        await services.ask_store()
         await services.store.touch([session.id for session in self._sessions.live])
         is_thorough = rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0
         if is_thorough or not self._is_reaped:
