@@ -19,6 +19,10 @@ class Intent:
     keeps_earlier: bool = False
     """Whether what an earlier generation left under this id stays and is told: in sessions that act outside."""
 
+    def of_same_run(self, other: Intent) -> bool:
+        """Whether both are of one generation and one body."""
+        return (self.generation, self.body_hash) == (other.generation, other.body_hash)
+
 
 @dataclass(frozen=True, slots=True)
 class IntentReply:

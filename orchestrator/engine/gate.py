@@ -10,14 +10,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import structlog
+
 from orchestrator.core.intents import IntentReply
 from orchestrator.engine.intents import intent_of
+from orchestrator.engine.phase import Phase
 from orchestrator.engine.requests import Pending
 from orchestrator.engine.services import Services
 from replwire.errors import WireError
 
 if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
+
+
+_log = structlog.get_logger("bascule.requests")
 
 
 class Gate:
@@ -35,8 +41,9 @@ class Gate:
         """Whether the request waits here, and is sent from here."""
         if not self._is_shut or not (pending.numbered or self._queue):
             return False
-        self._queue.append(pending)
-        if self._task is None:
+        if pending not in self._queue:
+            self._queue.append(pending)
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         return True
 
@@ -53,9 +60,8 @@ class Gate:
             if pending.numbered and not await self._is_written(pending):
                 return
             self._queue.popleft()
-            if self._session.requests.get(pending.request.id) is pending and self._session.link is not None:
+            if self._session.requests.get(pending.request.id) is pending and self._session.phase is Phase.LINKED:
                 self._send(pending)
-        self._task = None
 
     async def _is_written(self, pending: Pending) -> bool:
         """Whether to go on with the queue."""
@@ -64,6 +70,10 @@ class Gate:
             (reply,) = await self._services.store.intend([intent_of(self._session.record, pending)])
         except WireError as error:
             requests.fail(pending, error)
+            return True
+        except Exception:  # noqa: BLE001 - those behind it must be served, and it is owed an answer
+            _log.exception("request failed", session_id=self._session.id, request_id=pending.request.id)
+            requests.fail(pending, WireError("internal", "something went wrong on our side"))
             return True
         if reply.is_fenced:
             self._session.acknowledger.fenced()

@@ -163,7 +163,7 @@ class MemoryStore:
         for intent in wanted:
             found = self._find(intent.session)
             stored = found.intents.get(intent.request_id) if found else None
-            if found is not None and stored is not None and stored.generation == intent.generation:
+            if found is not None and stored is not None and stored.of_same_run(intent):
                 del found.intents[intent.request_id]
 
     # --- reads --------------------------------------------------------------------------------------------------

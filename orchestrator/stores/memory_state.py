@@ -54,7 +54,9 @@ class Session:
         if intent.request_id in self.ids:
             return WRITTEN
         earlier = self.intents.get(intent.request_id)
-        if intent.keeps_earlier and earlier is not None and earlier.generation != intent.generation:
+        if earlier is not None and earlier.generation == intent.generation:
+            return WRITTEN
+        if earlier is not None and intent.keeps_earlier:
             return IntentReply(earlier=earlier.generation, is_conflict=earlier.body_hash != intent.body_hash)
         self.intents.pop(intent.request_id, None)
         self.intents[intent.request_id] = intent

@@ -91,3 +91,13 @@ async def test_intents_are_bounded_and_the_oldest_go(make_store, count):
     third = await second.replaced()
     old = await store.intend([intent(third, f"old-{number}") for number in range(2)])
     assert [reply.earlier for reply in old] == [first.generation if count == 4 else None] * 2
+
+
+async def test_another_body_takes_nothing_from_what_runs(store):
+    """Somebody else sent the id with it, and the worker refused that."""
+    old = await opened(store)
+    other = dataclasses.replace(intent(old), body_hash=b"o" * 32)
+    assert list(await store.intend([intent(old), other])) == [WRITTEN, WRITTEN]
+    await store.withdraw([other])
+    new = await old.replaced()
+    assert list(await store.intend([intent(new)])) == [IntentReply(earlier=old.generation)]

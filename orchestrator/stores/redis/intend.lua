@@ -14,10 +14,13 @@ redis.call('HSET', KEYS[1], 'seen_ms', string.format('%.0f', time[1] * 1000 + ma
 if redis.call('HEXISTS', KEYS[2], ARGV[3]) == 1 then
   return 'OK'
 end
-local row = ARGV[6] == '1' and redis.call('HGET', KEYS[3], ARGV[3])
+local row = redis.call('HGET', KEYS[3], ARGV[3])
 if row then
   local generation = string.match(row, '^%d+')
-  if generation ~= ARGV[1] then
+  if generation == ARGV[1] then
+    -- Of the same body or another one, it may run: the worker decides which.
+    return 'OK'
+  elseif ARGV[6] == '1' then
     return {generation, string.sub(row, -#ARGV[4])}
   end
 end

@@ -25,7 +25,7 @@ async def withdraw(line: CommitLine, intents: Sequence[Intent]) -> None:
     """See `Store.withdraw`."""
     asked = []
     for intent in intents:
-        arguments = (intent.generation, intent.request_id)
+        arguments = (intent.generation, intent.request_id, intent.body_hash)
         command = run("withdraw", (session_keys(intent.session).intents,), arguments)
         asked.append(line.submit(pack(command), is_commit=False))
     for reply, _ in await asyncio.gather(*asked):

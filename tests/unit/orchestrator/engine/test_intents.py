@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from orchestrator.core.intents import Intent
@@ -179,3 +181,45 @@ async def test_an_eval_that_is_committed_soon_costs_the_store_no_intent(rounds_u
         await client.terminal(running[1])
 
         assert store.told == [["b"]]
+
+
+async def test_a_link_that_is_lost_behind_the_gate_costs_no_request_and_doubles_none():
+    """What waited for its intent is sent over the next link, once."""
+    async with stage() as made:
+        client, session = await opened(made, OUTSIDE)
+        held, intend = asyncio.Event(), made.store.intend
+
+        async def slow(wanted):
+            held.set()
+            await go_on.wait()
+            return await intend(wanted)
+
+        go_on = asyncio.Event()
+        made.store.intend = slow  # type: ignore[method-assign]
+        sent = [client.send("eval", {"code": "n += 1; n"}), client.send("eval", {"code": "n += 1; n"})]
+        await held.wait()
+        lost = made.live(session).link
+        assert lost is not None and lost._transport is not None
+        lost._transport.abort()
+        assert await eventually(lambda: made.live(session).link is not lost and made.live(session).link is not None)
+        go_on.set()
+
+        assert [(await client.terminal(id_))["payload"]["output"] for id_ in sent] == ["1", "2"]
+        assert made.live(session).record.generation == 1
+
+
+async def test_a_store_that_fails_in_a_way_of_its_own_answers_what_waits():
+    """Nobody waits for ever, and the session goes on."""
+    async with stage() as made:
+        client, _ = await opened(made, OUTSIDE)
+        intend = made.store.intend
+
+        async def broken(wanted):
+            made.store.intend = intend  # type: ignore[method-assign]
+            raise RuntimeError("broken")
+
+        made.store.intend = broken  # type: ignore[method-assign]
+        first, second = client.send("eval", {"code": "n = 5"}), client.send("eval", {"code": "n"})
+
+        assert (await client.terminal(first))["payload"]["code"] == "internal"
+        assert (await client.terminal(second))["payload"]["output"] == "0"
