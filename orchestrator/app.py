@@ -12,7 +12,6 @@ import gc
 import hashlib
 import os
 import resource
-import secrets
 import signal
 import socket
 import time
@@ -41,7 +40,6 @@ from replwire.errors import WireError
 
 WORKERS: Final = "workers"
 INSTALLATION_CHARS: Final = 16
-SERVER_NAME_BYTES: Final = 4
 REFUSED: Final = "refused"
 """How a store that does not take our password says so in the `cause` of its error."""
 
@@ -98,10 +96,10 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     ended = _signals()
     async with contextlib.AsyncExitStack() as parts:
         try:
-            parts.enter_context(only_server(settings.state_folder))
+            folder_name = parts.enter_context(only_server(settings.state_folder))
         except StateError as error:
             raise StartError(str(error)) from None
-        door = await _build(settings, parts)
+        door = await _build(settings, _server_name(folder_name), parts)
         announce(f"ready {door.url}")
         _log.info("server started", url=door.url, metrics_port=door.metrics_port)
         gc.collect()
@@ -111,8 +109,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     _log.info("server stopped")
 
 
-async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpServer:
-    """Every part, each to be ended by `parts` in the reverse order."""
+async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack) -> HttpServer:
+    """Every part of the server of that name, each to be ended by `parts` in the reverse order."""
     metrics = Metrics(version())
     authenticator = build_authenticator(settings)
     config = settings.engine_config()
@@ -121,8 +119,9 @@ async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpSe
         parts.push_async_callback(found.private.stop_even_if_found)
     await _look_at_store(found.store)
     runtime = await build_runtime(settings, config)
-    name, clock = _server_name(), SystemClock()
-    engine = Engine(runtime=runtime, store=found.store, clock=clock, config=config, metrics=metrics, server_name=name)
+    engine = Engine(
+        runtime=runtime, store=found.store, clock=SystemClock(), config=config, metrics=metrics, server_name=name
+    )
     parts.push_async_callback(engine.close)
     door = HttpServer(engine, authenticator, settings.http_config(), metrics)
     parts.push_async_callback(door.stop)
@@ -159,8 +158,9 @@ def version() -> str:
         return "unknown"
 
 
-def _server_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(SERVER_NAME_BYTES)}"
+def _server_name(folder_name: str) -> str:
+    """The same for every server of this folder, one after the other: what one leaves half done, the next one owns."""
+    return f"{socket.gethostname()}-{folder_name}"
 
 
 def _signals() -> asyncio.Event:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, WorkerAddress
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
 
 
 class Clock(Protocol):
@@ -116,8 +117,12 @@ class Store(Protocol):
     async def facts(self) -> StoreFacts:
         """Ask the store what it is; also the readiness probe."""
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`."""
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`.
+
+        `opened`: by which request. If that one has opened a session before, its record as it is now comes back, closed
+        ones too; with another body `WireError("conflict")`.
+        """
 
     async def read(self, session: str) -> Record | None:
         """The record as it is now."""
@@ -132,6 +137,12 @@ class Store(Protocol):
 
     async def commit(self, commit: Commit) -> CommitReply:
         """The one script of durability.md. Safe to repeat with the same arguments."""
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """Write that these are on their way to their workers; the commit of an id takes its intent away."""
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """These were not started after all."""
 
     async def checkpoint(self, session: str) -> Checkpoint | None:
         """The last committed state, None when nothing was committed."""

@@ -35,6 +35,10 @@ OBSERVER_MAY: Final = frozenset({"describe", "ping", "attach", "detach", "histor
 """What a client that attached as an observer may ask of the session."""
 
 
+ACTING_OUTSIDE: Final = frozenset({"network", "process"})
+"""Scopes with which an eval may have effects that no restore undoes."""
+
+
 def check_scope(principal: Principal, request_type: str, role: str) -> None:
     """Raises `forbidden` when the principal or its role in the session does not allow this request."""
     scope = SCOPE_OF[request_type]
@@ -88,6 +92,7 @@ def session_policy(
         image=request.image or images[0],
         name=request.name or "",
         implicit=implicit,
+        acts_outside=not ACTING_OUTSIDE.isdisjoint(principal.scopes),
         idle_timeout_s=request.idle_timeout_s or idle,
         limits=granted,
     )

@@ -12,6 +12,7 @@ import structlog
 from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.conversation import Conversation
+from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.services import Services
 from orchestrator.engine.sessions import Sessions
 from orchestrator.engine.sweeper import Sweeper
@@ -37,7 +38,7 @@ class Engine:
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:  # fmt: skip
         self._services = Services(
-            runtime=runtime, store=store, clock=clock, config=config, metrics=metrics,
+            runtime=OwnWorkers(runtime), store=store, clock=clock, config=config, metrics=metrics,
             vault=Vault(config.seal_key, random), random=random, server=server_name,
         )  # fmt: skip
         self._sessions = Sessions(self._services)
@@ -47,12 +48,10 @@ class Engine:
     async def start(self) -> None:
         """Reap what nobody owns, fill the pool, begin the rounds. A store that is away is not an error: not ready."""
         try:
-            await self._sweeper.look_around()
             facts = await self._services.ask_store()
             await self._sweeper.reap()
             _log.info("store found", software=facts.software, durable=facts.durable)
         except WireError as error:
-            self._services.store_is_away = True
             _log.warning("store missed", cause=error.message)
         self._sessions.fill_pools()
         self._sweeper.start()
@@ -97,5 +96,6 @@ class Engine:
         """After `drain`: release workers that cannot outlive us, the runtime and the store."""
         await self._sweeper.close()
         await self._sessions.close()
+        await self._services.intents.close()
         await self._services.runtime.close()
         await self._services.store.close()

@@ -55,6 +55,8 @@ class Pending:
     accepted_at: float
     dispatched: bool = False
     ref: int = 0
+    intended: bool = False
+    """Whether its intent is in the store, or on the way there."""
     started: bool = False
     """Whether the agent said that it had to wait and starts now."""
     expires_at: float = 0.0

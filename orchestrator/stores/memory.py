@@ -13,11 +13,12 @@ from typing import Final
 
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id, lineage_of
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, Status, WorkerAddress
+from orchestrator.core.intents import FENCED, Intent, IntentReply
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.memory_state import Lineage, Session
+from orchestrator.stores.memory_state import Lineage, OpenedIds, Session
 
 NONCE_BYTES: Final = 16
 
@@ -32,6 +33,7 @@ class MemoryStore:
         self._now = now
         self._sessions: dict[str, Session] = {}
         self._lineages: dict[str, Lineage] = {}
+        self._opened = OpenedIds()
 
     async def facts(self) -> StoreFacts:
         """That nothing in it survives."""
@@ -39,9 +41,16 @@ class MemoryStore:
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session; an id in use, or a text that is none, is a `ValueError`."""
-        if self._find(session) is not None:
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session, or the one that this `open` opened before; an id in use, or a text that is none, is a
+        `ValueError`."""
+        found = self._find(session)
+        if opened is not None:
+            session = self._opened.session(opened, session, self._now(), self._limits)
+            found = self._find(session)
+            if found is not None:
+                return found.record
+        if found is not None:
             raise ValueError("the session id is in use")
         now, nonce = self._now(), secrets.token_hex(NONCE_BYTES)
         record = Record(session, policy, Status.OPEN, now, 0, nonce, 0, EMPTY_ETAG, now)
@@ -137,6 +146,25 @@ class MemoryStore:
             return CommitReply(Answer.MISSING, missing=missing)
         found.write(commit, now, self._limits)
         return CommitReply(Answer.OK, _FACTS.durable)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """Each as the script would."""
+        return [self._intend(intent) for intent in wanted]
+
+    def _intend(self, intent: Intent) -> IntentReply:
+        found = self._open(intent.session)
+        if found is None or (found.record.generation, found.record.nonce) != (intent.generation, intent.nonce):
+            return FENCED
+        found.record = replace(found.record, seen_at=self._now())
+        return found.intend(intent, self._limits)
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """Those of their own generation."""
+        for intent in wanted:
+            found = self._find(intent.session)
+            stored = found.intents.get(intent.request_id) if found else None
+            if found is not None and stored is not None and stored.of_same_run(intent):
+                del found.intents[intent.request_id]
 
     # --- reads --------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import Record
@@ -79,6 +80,11 @@ class FlakyStore(MemoryStore):
         """See `Store`."""
         await self._check()
         return await super().checkpoint(session)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """See `Store`."""
+        await self._check()
+        return await super().intend(wanted)
 
     async def commit(self, commit: Commit) -> CommitReply:
         """See `Store`."""
@@ -215,6 +221,8 @@ class Stage:
 
     def abandon(self) -> None:
         """As `kill -9` of the front door: no word to the store or the worker, its sockets are closed by the kernel."""
+        if self.engine._sweeper._task is not None:
+            self.engine._sweeper._task.cancel()
         for session in self.engine._sessions.live:
             session.connector.stop()
             session.committer.stop()
