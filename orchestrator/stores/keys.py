@@ -6,6 +6,7 @@ the index lies under hash tags of its own and follows what the records say.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -18,6 +19,9 @@ INDEX_SHARDS: Final = 16
 
 CONTENT_ID_BYTES: Final = 32
 """Of a chunk's content id (SHA-256): lists of references are these in a row."""
+
+
+_NONCE: Final = re.compile(r"[0-9a-f]{16,64}")
 
 
 class Key(NamedTuple):
@@ -43,6 +47,7 @@ KEYS: Final = (
     Key("bascule:{lineage}:chunks", "hash", "content id → sealed chunk"),
     Key("bascule:{lineage}:counts", "hash", "content id → number of states that refer to it, at least 1"),
     Key("bascule:{lineage}:uncounted", "sorted set", "content ids put that no state refers to yet, by when (ms)"),
+    Key("bascule:spent:{<nonce>}", "string", "a nonce that was used up, by whom; gone when its ticket would be anyway"),
     Key("bascule:index:{<shard>}", "sorted set", "open sessions, by when they were last seen (ms)"),
 )
 
@@ -70,6 +75,13 @@ def session_keys(session: str) -> SessionKeys:
     own = (f"{lineage}:{session}:{part}".encode() for part in ("record", "ids", "order", "journal", "state"))
     shared = (f"{lineage}:{part}".encode() for part in ("chunks", "counts", "uncounted", "members"))
     return SessionKeys(*own, *shared)
+
+
+def spent_key(nonce: str) -> bytes:
+    """The key of a nonce; what is not 16 to 64 hex digits is a `ValueError`."""
+    if not _NONCE.fullmatch(nonce):
+        raise ValueError("not a nonce")
+    return f"{PREFIX}:spent:{{{nonce}}}".encode()
 
 
 def index_key(shard: int) -> bytes:

@@ -16,6 +16,7 @@ from orchestrator.core.ids import is_session_id, lineage_of
 from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
+from orchestrator.stores.keys import spent_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
 from orchestrator.stores.memory_state import Lineage, Session
 
@@ -32,6 +33,8 @@ class MemoryStore:
         self._now = now
         self._sessions: dict[str, Session] = {}
         self._lineages: dict[str, Lineage] = {}
+        self._spent: dict[bytes, float] = {}
+        """Nonces by when they are forgotten."""
 
     async def facts(self) -> StoreFacts:
         """That nothing in it survives."""
@@ -171,6 +174,15 @@ class MemoryStore:
         return [(seq, blob) for seq, blob in found.journal.items() if first <= seq <= last] if found else []
 
     # --- upkeep -------------------------------------------------------------------------------------------------
+
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up; True the first time."""
+        key, now = spent_key(nonce), self._now()
+        self._spent = {spent: until for spent, until in self._spent.items() if until > now}
+        if key in self._spent:
+            return False
+        self._spent[key] = now + ttl_s
+        return True
 
     async def sweep_chunks(self) -> int:
         """Delete chunks that no state has referred to for `chunk_grace_s`; how many they were."""
