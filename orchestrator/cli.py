@@ -206,6 +206,7 @@ def create(tenant: str, subject: str, scopes: tuple[str, ...], keys_file: Path |
     from pydantic import ValidationError
 
     from orchestrator.auth import api_keys
+    from orchestrator.auth.rereading import AuthFileError
 
     try:
         key, entry = api_keys.new_key(tenant, subject, scopes or api_keys.DEFAULT_SCOPES)
@@ -214,7 +215,7 @@ def create(tenant: str, subject: str, scopes: tuple[str, ...], keys_file: Path |
     except ValidationError as error:
         first = error.errors()[0]
         raise _WrongSettings(f"--{first['loc'][0]}: {first['msg']}") from None
-    except api_keys.KeysFileError as error:
+    except AuthFileError as error:
         raise _Failure(str(error)) from None
     _say(key)
     where = f"added to {keys_file}" if keys_file else "put this entry into the file of --keys-file"
