@@ -71,7 +71,10 @@ class RequestTable:
                 raise WireError("conflict", "the id was used with another body")
             known.join(subscriber)
             return None
-        pending = Pending(request, subscriber.principal_name, [subscriber], self._services.clock.monotonic())
+        pending = Pending(
+            request, subscriber.principal_name, [subscriber], self._services.clock.monotonic(),
+            timeout_s_max=float(subscriber.limits["eval_timeout_s"]),
+        )  # fmt: skip
         self._admit(pending)
         self._open[request.id] = pending
         return pending
@@ -121,7 +124,7 @@ class RequestTable:
         """Its time starts now."""
         payload = pending.request.payload
         if pending.numbered:
-            limit_s = float(self._session.policy.limits["eval_timeout_s"])
+            limit_s = min(pending.timeout_s_max, float(self._session.policy.limits["eval_timeout_s"]))
             asked_s = payload.timeout_s if isinstance(payload, Eval) else None
             pending.expires_at = self._services.clock.monotonic() + min(limit_s, asked_s or limit_s)
             self._hold_to_deadline(pending)
@@ -186,6 +189,8 @@ class RequestTable:
             return
         self._by_ref.pop(pending.ref, None)
         pending.disarm()
+        if pending.over is not None:
+            pending.over.set_result(None)
         text = to_text(envelope(type_, payload, self._services.clock.now(), id_=pending.request.id))
         for waiter in pending.waiters:
             waiter.deliver(text)
@@ -223,6 +228,29 @@ class RequestTable:
         elif link is not None:
             link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=link.next_ref())
             self.stop(pending, "interrupted")
+
+    def let_finish(self, subscriber: Subscriber) -> list[asyncio.Future[None]]:
+        """A client may ask for nothing more: what it alone waits for and has not started is withdrawn; the others end
+        when the futures do."""
+        running = self.running()
+        uncommitted = {outcome.request_id for outcome in self._session.committer.waiting}
+        for pending in self.all():
+            is_its_own = pending.waiters == [subscriber] and pending is not running
+            if is_its_own and pending.request.id not in uncommitted:
+                self._do_not_start(pending)
+        return [self._until_over(pending) for pending in self.all() if subscriber in pending.waiters]
+
+    def _do_not_start(self, pending: Pending) -> None:
+        link = self._session.link
+        if not pending.dispatched:
+            self.fail(pending, WireError("unauthenticated", "the token ended before this request started"))
+        elif link is not None:
+            link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=link.next_ref())
+
+    def _until_over(self, pending: Pending) -> asyncio.Future[None]:
+        if pending.over is None:
+            pending.over = asyncio.get_running_loop().create_future()
+        return pending.over
 
     def owes(self, subscriber: Subscriber) -> bool:
         """Whether a client still waits for an answer."""

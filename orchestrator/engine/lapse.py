@@ -1,0 +1,79 @@
+"""The end of a principal while its connection lives: its token expired, or was revoked.
+
+What it asked for and what runs may end, and is answered; nothing else is served, and then the connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from replwire.errors import WireError
+
+if TYPE_CHECKING:
+    from orchestrator.engine.conversation import Conversation
+
+REASON: Final = "the token is no longer valid"
+
+_log = structlog.get_logger("bascule.conversation")
+
+
+class Lapse:
+    """Of one conversation. `told` is set by whoever finds that the principal would not be let in any more."""
+
+    def __init__(self, talk: Conversation, told: asyncio.Event) -> None:
+        self._talk = talk
+        self._told = told
+        expires_at = talk.principal.expires_at
+        self._expires_at = None if math.isinf(expires_at) else expires_at
+        self._in_message = False
+        self._watching: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """From now on it is noticed also when the client says nothing."""
+        self._watching = asyncio.create_task(self._watch())
+
+    def stop(self) -> None:
+        """The client has gone."""
+        for task in (self._watching, self._ending):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the principal may ask for nothing more. By the wall clock, as tokens are."""
+        if self._told.is_set():
+            return True
+        return self._expires_at is not None and self._expires_at <= self._talk.services.clock.now()
+
+    def check(self) -> None:
+        """Raises `unauthenticated` when it is over."""
+        if self.is_over:
+            raise WireError("unauthenticated", REASON)
+
+    async def guard(self, message: Coroutine[Any, Any, None]) -> None:
+        """Serve one message; an end that comes meanwhile waits for it."""
+        self._in_message = True
+        await message
+        self._in_message = False
+        if self.is_over:
+            self._end()
+
+    async def _watch(self) -> None:
+        await self._told.wait()
+        if not self._in_message:
+            self._end()
+
+    def _end(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._finish())
+
+    async def _finish(self) -> None:
+        _log.info("conversation lapsed", principal=self._talk.principal_name)
+        await self._talk.let_finish()
+        await self._talk.send_away(REASON)
