@@ -23,9 +23,14 @@ from typing import Final
 
 import structlog
 
-from orchestrator.auth.api_keys import ApiKeys, KeysFileError
+from orchestrator.auth.api_keys import ApiKeys
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
+from orchestrator.auth.jwt_tokens import JwtIssuer
+from orchestrator.auth.rereading import AuthFileError
+from orchestrator.auth.revocations import Revocations
+from orchestrator.auth.tickets import Tickets
+from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
 from orchestrator.ports import Authenticator, Runtime, Store
@@ -124,7 +129,8 @@ async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpSe
     name, clock = _server_name(), SystemClock()
     engine = Engine(runtime=runtime, store=found.store, clock=clock, config=config, metrics=metrics, server_name=name)
     parts.push_async_callback(engine.close)
-    door = HttpServer(engine, authenticator, settings.http_config(), metrics)
+    tickets = Tickets(config.stamp_key, found.store.spend, authenticator.stands)
+    door = HttpServer(engine, authenticator, settings.http_config(), metrics, tickets)
     parts.push_async_callback(door.stop)
     try:
         door.claim_ports()
@@ -186,9 +192,15 @@ def build_authenticator(settings: Settings) -> Authenticator:
             found.append(DevToken(settings.auth.dev_token.get_secret_value()))
         if settings.auth.keys_file is not None:
             found.append(ApiKeys(settings.auth.keys_file))
-    except (KeysFileError, ValueError) as error:
+        found.extend(map(JwtIssuer, settings.auth.jwt))
+        return Chain(found, _revocations(settings))
+    except (AuthFileError, ValueError) as error:
         raise SettingsError(f"auth: {error}") from None
-    return Chain(found)
+
+
+def _revocations(settings: Settings) -> Callable[[Principal], bool]:
+    file = settings.auth.revocations_file
+    return Revocations(file) if file is not None else lambda _: False
 
 
 async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
