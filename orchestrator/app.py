@@ -186,19 +186,25 @@ def _signals() -> asyncio.Event:
 
 def build_authenticator(settings: Settings) -> Authenticator:
     """All ways to prove who one is that are set up; raises `SettingsError`."""
-    found: list[Authenticator] = []
     try:
-        if settings.auth.dev_token is not None:
-            found.append(DevToken(settings.auth.dev_token.get_secret_value()))
-        if settings.auth.keys_file is not None:
-            found.append(ApiKeys(settings.auth.keys_file))
-        found.extend(map(JwtIssuer, settings.auth.jwt))
-        return Chain(found, _revocations(settings))
+        return Chain([authenticator for _, authenticator in ways_to_prove(settings)], revocations(settings))
     except (AuthFileError, ValueError) as error:
         raise SettingsError(f"auth: {error}") from None
 
 
-def _revocations(settings: Settings) -> Callable[[Principal], bool]:
+def ways_to_prove(settings: Settings) -> list[tuple[str, Authenticator]]:
+    """Each by its setting and what that says; raises `AuthFileError` or `ValueError`."""
+    auth, found = settings.auth, list[tuple[str, Authenticator]]()
+    if auth.dev_token is not None:
+        found.append(("auth.dev_token", DevToken(auth.dev_token.get_secret_value())))
+    if auth.keys_file is not None:
+        found.append((f"auth.keys_file {auth.keys_file}", ApiKeys(auth.keys_file)))
+    found.extend((f"auth.jwt {config.issuer}", JwtIssuer(config)) for config in auth.jwt)
+    return found
+
+
+def revocations(settings: Settings) -> Callable[[Principal], bool]:
+    """Who is refused all the same; raises `AuthFileError`."""
     file = settings.auth.revocations_file
     return Revocations(file) if file is not None else lambda _: False
 

@@ -63,7 +63,7 @@ def read_jwt_keys(config: JwtConfig) -> JwtKeys:
         return _jwks(path, config.algorithm)
     text = text_of(path, JWKS_BYTES_MAX)
     if config.secret_file is not None:
-        found = JwtKey(_name_of(text.encode()), _checked_secret(path, text))
+        found = JwtKey(_name_of(text.encode()), checked_secret(path, text))
     else:
         found = JwtKey(_name_of(text.encode()), _checked_public(path, _pem(path, text), config.algorithm))
     return JwtKeys((found,), {})
@@ -73,7 +73,8 @@ def _name_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()[:16]}"
 
 
-def _checked_secret(path: Path, text: str) -> bytes:
+def checked_secret(path: Path, text: str) -> bytes:
+    """A secret for HS256, without the white space around it; raises `AuthFileError`."""
     secret = text.strip().encode("utf-8")
     if len(secret) < SECRET_BYTES_MIN:
         raise AuthFileError(f"{path}: a secret has {SECRET_BYTES_MIN} bytes at least: take `openssl rand -hex 32`")

@@ -101,7 +101,7 @@ class JwtIssuer:
             )  # fmt: skip
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise TokenRefusedError(_words(error)) from None
-        return _json_part(token, 1)
+        return read_claims(token)
 
     def _principal(self, token: str, claims: Json, key: JwtKey, expires_at: float) -> Principal:
         config = self.config
@@ -129,6 +129,11 @@ def read_header(token: str) -> Json:
     if typ is not None and (not isinstance(typ, str) or typ.lower() not in _TYPES):
         raise TokenRefusedError("its `typ` is not that of an access token")
     return header
+
+
+def read_claims(token: str) -> Json:
+    """What a token claims, of which nothing is proved yet; raises `TokenRefusedError`."""
+    return _json_part(token, 1)
 
 
 def _json_part(token: str, number: int) -> Json:
