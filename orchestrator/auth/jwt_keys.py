@@ -25,6 +25,8 @@ from replwire.errors import WireError
 
 SECRET_BYTES_MIN: Final = 32
 """Of a secret for HS256: as long as its hash (RFC 7518, section 3.2)."""
+SECRET_SIGNS_MIN: Final = 8
+"""Different bytes in a secret; a phrase of one letter is long and still none."""
 RSA_BITS_MIN: Final = 2048
 """RFC 7518, section 3.3."""
 JWKS_BYTES_MAX: Final = 1024 * 1024
@@ -76,11 +78,18 @@ def _name_of(content: bytes) -> str:
 def checked_secret(path: Path, text: str) -> bytes:
     """A secret for HS256, without the white space around it; raises `AuthFileError`."""
     secret = text.strip().encode("utf-8")
-    if len(secret) < SECRET_BYTES_MIN:
-        raise AuthFileError(f"{path}: a secret has {SECRET_BYTES_MIN} bytes at least: take `openssl rand -hex 32`")
+    _check_strength(path, secret)
     if secret.startswith((b"-----BEGIN", b"ssh-", b"{")):
         raise AuthFileError(f"{path}: this is a key for other algorithms, and no secret")
     return secret
+
+
+def _check_strength(path: Path, secret: bytes) -> None:
+    if len(secret) < SECRET_BYTES_MIN or len(set(secret)) < SECRET_SIGNS_MIN:
+        raise AuthFileError(
+            f"{path}: a secret has {SECRET_BYTES_MIN} bytes at least, {SECRET_SIGNS_MIN} of them different: "
+            "take `openssl rand -hex 32`"
+        )
 
 
 def _pem(path: Path, text: str) -> Any:
@@ -141,8 +150,7 @@ def _from_jwk(path: Path, row: Mapping[str, Any], algorithm: str) -> tuple[str, 
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise AuthFileError(f"{path}: the key {kid!r} can't be used: {error}") from None
     if algorithm == "HS256":
-        if len(key) < SECRET_BYTES_MIN:
-            raise AuthFileError(f"{path}: a secret has {SECRET_BYTES_MIN} bytes at least")
+        _check_strength(path, key)
     elif "d" in row:
         raise AuthFileError(f"{path}: the key {kid!r} is a private one: give the public part only")
     else:
