@@ -14,6 +14,7 @@ import hmac
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 from types import MappingProxyType
@@ -31,6 +32,7 @@ SPENT_TTL_S: Final = 600
 TICKET_CHARS_MAX: Final = 4096
 NONCE_BYTES: Final = 12
 
+_BASE64URL: Final = re.compile("[A-Za-z0-9_-]+")
 _PURPOSE: Final = b"bascule ticket v1"
 
 Spend = Callable[[str, int], Awaitable[bool]]
@@ -71,10 +73,10 @@ class Tickets:
         return principal
 
     def _opened(self, ticket: str) -> tuple[bytes, dict[str, Any]]:
-        if len(ticket) > TICKET_CHARS_MAX:
+        if len(ticket) > TICKET_CHARS_MAX or not _BASE64URL.fullmatch(ticket):
             raise refusal()
         try:
-            raw = base64.b64decode(ticket + "=" * (-len(ticket) % 4), altchars=b"-_", validate=True)
+            raw = base64.urlsafe_b64decode(ticket + "=" * (-len(ticket) % 4))
             nonce, sealed = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
             body: dict[str, Any] = json.loads(self._cipher.decrypt(nonce, sealed, _PURPOSE))
         except (binascii.Error, ValueError, InvalidTag):
