@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ async def closed(client: ReplClient) -> int | None:
     return client.socket.close_code
 
 
-def ends_in(seconds: float) -> dict[str, int]:
+def ends_in(seconds: float) -> dict[str, Any]:
     """Claims of a token that is refused so long from now, leeway included, give or take a second."""
     now = int(time.time())
     return {"iat": now - 100, "exp": now - LEEWAY_S + round(seconds)}

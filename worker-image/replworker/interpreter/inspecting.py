@@ -17,6 +17,8 @@ DOCSTRING_CHARS_MAX: Final = 64 * 1024
 NOTHING: Final = {"found": False}
 
 _DUNDER: Final = re.compile(r"__\w+__")
+_TEXT: Final = re.compile(r"(\"{3}|'{3})(?s:\\.|.)*?(?:\1|\Z)|([\"'])(?s:\\.|[^\\\n])*?(?:\2|$)|#.*", re.MULTILINE)
+"""A literal of text, up to where it ends or breaks off; or a comment."""
 
 
 def inspected(code: str, cursor: int, detail: int, namespace: dict[str, Any]) -> dict[str, Any]:
@@ -45,10 +47,11 @@ def inspected(code: str, cursor: int, detail: int, namespace: dict[str, Any]) ->
 
 def _name_at(code: str, cursor: int) -> str:
     """The expression under the cursor; else the one whose call the cursor is in; else nothing."""
+    plain = _TEXT.sub(lambda text: " " * len(text.group()), code)
     for match in CHAIN.finditer(code):
-        if match.start() <= cursor <= match.end():
+        if match.start() <= cursor <= match.end() and plain[match.start()] != " ":
             return _cut_at(match.group(), cursor - match.start())
-    called = _call_around(code, cursor)
+    called = _call_around(plain, cursor)
     matches = [match.group() for match in CHAIN.finditer(code[:called]) if match.end() == called]
     return matches[0] if matches else ""
 
