@@ -86,7 +86,9 @@ class Conversation:
                 await self.bind(await self.sessions.find(session, self.principal.tenant), None, role)
             self._lapse.watch()
             while (text := await self._channel.receive()) is not None:
-                await self._lapse.guard(self._message(text))
+                self._lapse.in_message = True
+                await self._message(text)
+                self._lapse.message_served()
                 await self._has_room.wait()
         except WireError as error:
             self.deliver(self._error(None, error))
@@ -224,7 +226,7 @@ class Conversation:
 
     async def _end(self) -> None:
         self._ended = True
-        self._lapse.stop()
+        await self._lapse.stop()
         self.unbind()
         for session in self._owing:
             session.leave(self)

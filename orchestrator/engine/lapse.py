@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -30,7 +29,9 @@ class Lapse:
         self._told = told
         expires_at = talk.principal.expires_at
         self._expires_at = None if math.isinf(expires_at) else expires_at
-        self._in_message = False
+        self.in_message = False
+        """Set by whoever serves a message, for as long as that takes."""
+        self._saying_goodbye = False
         self._watching: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -38,11 +39,14 @@ class Lapse:
         """From now on it is noticed also when the client says nothing."""
         self._watching = asyncio.create_task(self._watch())
 
-    def stop(self) -> None:
-        """The client has gone."""
-        for task in (self._watching, self._ending):
-            if task is not None and task is not asyncio.current_task():
-                task.cancel()
+    async def stop(self) -> None:
+        """The client has gone, or hears a goodbye, which is waited for."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._ending is not None:
+            if not self._saying_goodbye:
+                self._ending.cancel()
+            await asyncio.wait([self._ending])
 
     @property
     def is_over(self) -> bool:
@@ -56,17 +60,15 @@ class Lapse:
         if self.is_over:
             raise WireError("unauthenticated", REASON)
 
-    async def guard(self, message: Coroutine[Any, Any, None]) -> None:
-        """Serve one message; an end that comes meanwhile waits for it."""
-        self._in_message = True
-        await message
-        self._in_message = False
+    def message_served(self) -> None:
+        """An end that came while a message was served has waited for it: what it asked for counts as running."""
+        self.in_message = False
         if self.is_over:
             self._end()
 
     async def _watch(self) -> None:
         await self._told.wait()
-        if not self._in_message:
+        if not self.in_message:
             self._end()
 
     def _end(self) -> None:
@@ -76,4 +78,5 @@ class Lapse:
     async def _finish(self) -> None:
         _log.info("conversation lapsed", principal=self._talk.principal_name)
         await self._talk.let_finish()
+        self._saying_goodbye = True
         await self._talk.send_away(REASON)

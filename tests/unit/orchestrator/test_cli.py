@@ -106,7 +106,7 @@ def test_a_made_token_is_let_in_as_inspect_says(tmp_path: Path, algorithm: str) 
     done = run("token", "create", "--jwt", *key, *WHOSE, "--ttl", "60", "--scope", "eval")
     assert done.exit_code == 0, done.stderr
     principal = JwtIssuer(issuer.config()).authenticate(done.stdout.strip())
-    assert (principal.name, principal.scopes) == ("acme/ann", {"eval"})
+    assert (principal.name, principal.scopes) == ("acme/ann", frozenset({"eval"}))
     assert principal.credential in done.stderr
     said = run("token", "inspect", done.stdout.strip(), "--config", str(config), "-o", "json")
     report = json.loads(said.stdout)
