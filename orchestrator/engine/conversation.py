@@ -15,7 +15,7 @@ from orchestrator.core.intake import RefusedMessage, Request, read_request
 from orchestrator.core.policy import check_role, check_scope, effective_limits, role_of
 from orchestrator.core.principal import Principal
 from orchestrator.engine.handlers import Handlers
-from orchestrator.engine.lapse import Lapse
+from orchestrator.engine.lapse import Lapse, let_finish
 from orchestrator.engine.requests import Consumption
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
@@ -203,7 +203,7 @@ class Conversation:
     async def let_finish(self) -> None:
         """Until what was asked for and runs is answered; what waits is not started any more."""
         bound = () if self.session is None else (self.session,)
-        ends = [end for session in {*self._owing, *bound} for end in session.requests.let_finish(self)]
+        ends = [end for session in {*self._owing, *bound} for end in let_finish(session, self)]
         await asyncio.gather(*ends, *self._tasks, return_exceptions=True)
 
     async def send_away(self, reason: str) -> None:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from orchestrator.engine.requests import Pending, Subscriber
 from replwire.errors import WireError
+from replwire.frames import Kind
 
 if TYPE_CHECKING:
     from orchestrator.engine.conversation import Conversation
+    from orchestrator.engine.session import LiveSession
 
 REASON: Final = "the token is no longer valid"
 
@@ -80,3 +83,27 @@ class Lapse:
         await self._talk.let_finish()
         self._saying_goodbye = True
         await self._talk.send_away(REASON)
+
+
+def let_finish(session: LiveSession, subscriber: Subscriber) -> list[asyncio.Future[None]]:
+    """What a client alone waits for and has not started is withdrawn; its other requests end when the futures do."""
+    requests = session.requests
+    running, uncommitted = requests.running(), {outcome.request_id for outcome in session.committer.waiting}
+    for pending in requests.all():
+        is_its_own = pending.waiters == [subscriber] and pending is not running
+        if is_its_own and pending.request.id not in uncommitted:
+            _do_not_start(session, pending)
+    return [_until_over(pending) for pending in requests.all() if subscriber in pending.waiters]
+
+
+def _do_not_start(session: LiveSession, pending: Pending) -> None:
+    if not pending.dispatched:
+        session.requests.fail(pending, WireError("unauthenticated", "the token ended before this request started"))
+    elif session.link is not None:
+        session.link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=session.link.next_ref())
+
+
+def _until_over(pending: Pending) -> asyncio.Future[None]:
+    if pending.over is None:
+        pending.over = asyncio.get_running_loop().create_future()
+    return pending.over

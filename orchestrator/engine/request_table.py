@@ -229,29 +229,6 @@ class RequestTable:
             link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=link.next_ref())
             self.stop(pending, "interrupted")
 
-    def let_finish(self, subscriber: Subscriber) -> list[asyncio.Future[None]]:
-        """A client may ask for nothing more: what it alone waits for and has not started is withdrawn; the others end
-        when the futures do."""
-        running = self.running()
-        uncommitted = {outcome.request_id for outcome in self._session.committer.waiting}
-        for pending in self.all():
-            is_its_own = pending.waiters == [subscriber] and pending is not running
-            if is_its_own and pending.request.id not in uncommitted:
-                self._do_not_start(pending)
-        return [self._until_over(pending) for pending in self.all() if subscriber in pending.waiters]
-
-    def _do_not_start(self, pending: Pending) -> None:
-        link = self._session.link
-        if not pending.dispatched:
-            self.fail(pending, WireError("unauthenticated", "the token ended before this request started"))
-        elif link is not None:
-            link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=link.next_ref())
-
-    def _until_over(self, pending: Pending) -> asyncio.Future[None]:
-        if pending.over is None:
-            pending.over = asyncio.get_running_loop().create_future()
-        return pending.over
-
     def owes(self, subscriber: Subscriber) -> bool:
         """Whether a client still waits for an answer."""
         return any(subscriber in pending.waiters for pending in self._open.values())
