@@ -22,9 +22,14 @@ from typing import Final
 
 import structlog
 
-from orchestrator.auth.api_keys import ApiKeys, KeysFileError
+from orchestrator.auth.api_keys import ApiKeys
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
+from orchestrator.auth.jwt_tokens import JwtIssuer
+from orchestrator.auth.rereading import AuthFileError
+from orchestrator.auth.revocations import Revocations
+from orchestrator.auth.tickets import Tickets
+from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
 from orchestrator.ports import Authenticator, Runtime, Store
@@ -123,7 +128,8 @@ async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack
         runtime=runtime, store=found.store, clock=SystemClock(), config=config, metrics=metrics, server_name=name
     )
     parts.push_async_callback(engine.close)
-    door = HttpServer(engine, authenticator, settings.http_config(), metrics)
+    tickets = Tickets(config.stamp_key, found.store.spend, authenticator.stands)
+    door = HttpServer(engine, authenticator, settings.http_config(), metrics, tickets)
     parts.push_async_callback(door.stop)
     try:
         door.claim_ports()
@@ -180,15 +186,27 @@ def _signals() -> asyncio.Event:
 
 def build_authenticator(settings: Settings) -> Authenticator:
     """All ways to prove who one is that are set up; raises `SettingsError`."""
-    found: list[Authenticator] = []
     try:
-        if settings.auth.dev_token is not None:
-            found.append(DevToken(settings.auth.dev_token.get_secret_value()))
-        if settings.auth.keys_file is not None:
-            found.append(ApiKeys(settings.auth.keys_file))
-    except (KeysFileError, ValueError) as error:
+        return Chain([authenticator for _, authenticator in ways_to_prove(settings)], revocations(settings))
+    except (AuthFileError, ValueError) as error:
         raise SettingsError(f"auth: {error}") from None
-    return Chain(found)
+
+
+def ways_to_prove(settings: Settings) -> list[tuple[str, Authenticator]]:
+    """Each by its setting and what that says; raises `AuthFileError` or `ValueError`."""
+    auth, found = settings.auth, list[tuple[str, Authenticator]]()
+    if auth.dev_token is not None:
+        found.append(("auth.dev_token", DevToken(auth.dev_token.get_secret_value())))
+    if auth.keys_file is not None:
+        found.append((f"auth.keys_file {auth.keys_file}", ApiKeys(auth.keys_file)))
+    found.extend((f"auth.jwt {config.issuer}", JwtIssuer(config)) for config in auth.jwt)
+    return found
+
+
+def revocations(settings: Settings) -> Callable[[Principal], bool]:
+    """Who is refused all the same; raises `AuthFileError`."""
+    file = settings.auth.revocations_file
+    return Revocations(file) if file is not None else lambda _: False
 
 
 async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:

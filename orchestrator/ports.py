@@ -51,6 +51,20 @@ class Authenticator(Protocol):
     def authenticate(self, token: str) -> Principal:
         """Raises `WireError("unauthenticated")`, always with the same words and in the same time."""
 
+    def stands(self, principal: Principal) -> bool:
+        """Whether a principal that was let in would be let in now, as it was: not expired or revoked, its key known."""
+
+
+class TicketOffice(Protocol):
+    """One-time tickets in place of a token, for browsers, whose WebSockets can't show one."""
+
+    def issue(self, principal: Principal) -> tuple[str, int]:
+        """A ticket and the seconds that it is good for; raises `unauthenticated` when the principal has expired."""
+
+    async def redeem(self, ticket: str) -> Principal:
+        """Who got it, once only; raises `WireError`: `unauthenticated`, always with the same words, or
+        `store_unavailable`."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerFate:
@@ -164,6 +178,9 @@ class Store(Protocol):
 
     async def end(self, session: str) -> None:
         """Close it: the record says so for a while, all else is deleted. Repeating is fine."""
+
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up: True the first time within `ttl_s` seconds, whichever front door asks."""
 
     async def sweep_chunks(self) -> int:
         """Delete chunks that were put and never committed, once their grace is over; how many there were."""

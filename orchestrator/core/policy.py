@@ -56,6 +56,12 @@ def check_role(principal: Principal, role: str) -> None:
         raise WireError("forbidden", f"the token lacks the scope {scope!r}{hint}", scope=scope)
 
 
+def role_of(principal: Principal, role: str) -> str:
+    """The role in a session that a request names beside the one that its client is bound to in `role`."""
+    drives = role != "observer" and not principal.scopes.isdisjoint(("eval", "files"))
+    return "driver" if drives else "observer"
+
+
 def lowered(limits: Mapping[str, int], asked: Mapping[str, int], field: str) -> dict[str, int]:
     """The limits with those of `asked` put in; raises `bad_message` for an unknown one, `forbidden` for a raise."""
     result = dict(limits)

@@ -30,7 +30,7 @@ class Deadlines:
         """Its time starts now."""
         payload = pending.request.payload
         if pending.numbered:
-            limit_s = float(self._session.policy.limits["eval_timeout_s"])
+            limit_s = min(pending.timeout_s_max, float(self._session.policy.limits["eval_timeout_s"]))
             asked_s = payload.timeout_s if isinstance(payload, Eval) else None
             pending.expires_at = self._services.clock.monotonic() + min(limit_s, asked_s or limit_s)
             self._hold_to_deadline(pending)

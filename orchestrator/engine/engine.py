@@ -57,12 +57,15 @@ class Engine:
         self._sweeper.start()
 
     async def converse(
-        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
-    ) -> None:
-        """One client's connection, until it is closed."""
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
+        lapsed: asyncio.Event | None = None,
+    ) -> None:  # fmt: skip
+        """One client's connection, until it is closed. Once `lapsed` is set, or the principal's time is over, what
+        runs may end, and then it is closed with 1008."""
         conversation = Conversation(
-            self._services, self._sessions, channel, principal, told_everything=told_everything or session is not None
-        )
+            self._services, self._sessions, channel, principal, lapsed or asyncio.Event(),
+            told_everything=told_everything or session is not None,
+        )  # fmt: skip
         self._conversations.add(conversation)
         try:
             await conversation.run(session)

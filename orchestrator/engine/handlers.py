@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.intake import Request
-from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, session_policy
+from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, check_scope, session_policy
 from orchestrator.core.seal import SealError
 from orchestrator.core.session import OpenId, SessionPolicy
 from orchestrator.engine.link import Then
@@ -90,20 +91,26 @@ class Handlers:
             "server": "bascule",
             "generation": GENERATION,
             "subprotocol": SUBPROTOCOL,
-            "limits": talk.limits,
+            "limits": dict(talk.limits),
             "languages": ["python"],
             "images": list(talk.sessions.images),
             "requests": list(REQUESTS),
             "events": list(EVENTS),
             "errors": list(ERROR_CODES),
             "durable": talk.services.facts.durable,
-            "principal": {"tenant": talk.principal.tenant, "subject": talk.principal.subject, "may": may},
+            "principal": self._principal(may),
         }
+
+    def _principal(self, may: list[str]) -> Json:
+        principal = self._talk.principal
+        said: Json = {"tenant": principal.tenant, "subject": principal.subject, "may": may}
+        return said if math.isinf(principal.expires_at) else {**said, "expires_at": principal.expires_at}
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
     async def open_implicit(self) -> LiveSession:
-        """A session for a client that never said `open`."""
+        """A session for a client that never said `open`; raises `forbidden` for one that may not."""
+        check_scope(self._talk.principal, "open", self._talk.role)
         return await self._talk.sessions.open(self._policy(Open(), implicit=True))
 
     def _policy(self, payload: Open, *, implicit: bool) -> SessionPolicy:

@@ -72,7 +72,10 @@ class RequestTable:
                 raise WireError("conflict", "the id was used with another body")
             known.join(subscriber)
             return None
-        pending = Pending(request, subscriber.principal_name, [subscriber], self._services.clock.monotonic())
+        pending = Pending(
+            request, subscriber.principal_name, [subscriber], self._services.clock.monotonic(),
+            timeout_s_max=float(subscriber.limits["eval_timeout_s"]),
+        )  # fmt: skip
         self._admit(pending)
         self._open[request.id] = pending
         return pending
@@ -138,6 +141,8 @@ class RequestTable:
             return
         self._by_ref.pop(pending.ref, None)
         pending.disarm()
+        if pending.over is not None:
+            pending.over.set_result(None)
         text = to_text(envelope(type_, payload, self._services.clock.now(), id_=pending.request.id))
         for waiter in pending.waiters:
             waiter.deliver(text)

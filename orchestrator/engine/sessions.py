@@ -81,7 +81,8 @@ class Sessions:
         if not is_session_id(session):
             raise WireError("not_found", "no such session")
         live = self._in_hand(session)
-        if live is None:
+        if live is None or live.policy.tenant != tenant:
+            # Another tenant's session is asked for in the store although it is in hand: the time would tell of it.
             record = visible_to(await self._services.store.read(session), tenant, session)
             # Whoever asked in the meantime may have it in hand by now.
             live = self._in_hand(session)

@@ -6,6 +6,7 @@ the index lies under hash tags of its own and follows what the records say.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -23,6 +24,7 @@ CONTENT_ID_BYTES: Final = 32
 
 PRINCIPAL_CHARS: Final = 32
 """Of the digest that stands for a principal."""
+_NONCE: Final = re.compile(r"[0-9a-f]{16,64}")
 
 
 class Key(NamedTuple):
@@ -55,6 +57,7 @@ KEYS: Final = (
     Key("bascule:{lineage}:uncounted", "sorted set", "content ids put that no state refers to yet, by when (ms)"),
     Key("bascule:{<principal>}:opened", "hash", "id of an `open` → `<ms> <session> ` and the body's hash"),
     Key("bascule:{<principal>}:opened-order", "sorted set", "these ids, by when they were used (ms)"),
+    Key("bascule:spent:{<nonce>}", "string", "a nonce that was used up, by whom; gone when its ticket would be anyway"),
     Key("bascule:index:{<shard>}", "sorted set", "open sessions, by when they were last seen (ms)"),
 )
 
@@ -90,6 +93,13 @@ def opened_keys(tenant: str, subject: str) -> tuple[bytes, bytes]:
     """The ids of `open` of one principal. Its names are digested: they are no part of a key."""
     principal = sha256(f"{tenant}\0{subject}".encode()).hexdigest()[:PRINCIPAL_CHARS]
     return f"{PREFIX}:{{{principal}}}:opened".encode(), f"{PREFIX}:{{{principal}}}:opened-order".encode()
+
+
+def spent_key(nonce: str) -> bytes:
+    """The key of a nonce; what is not 16 to 64 hex digits is a `ValueError`."""
+    if not _NONCE.fullmatch(nonce):
+        raise ValueError("not a nonce")
+    return f"{PREFIX}:spent:{{{nonce}}}".encode()
 
 
 def index_key(shard: int) -> bytes:

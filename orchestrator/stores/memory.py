@@ -17,6 +17,7 @@ from orchestrator.core.intents import FENCED, Intent, IntentReply
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
+from orchestrator.stores.keys import spent_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
 from orchestrator.stores.memory_state import Lineage, OpenedIds, Session
 
@@ -34,6 +35,8 @@ class MemoryStore:
         self._sessions: dict[str, Session] = {}
         self._lineages: dict[str, Lineage] = {}
         self._opened = OpenedIds()
+        self._spent: dict[bytes, float] = {}
+        """Nonces by when they are forgotten."""
 
     async def facts(self) -> StoreFacts:
         """That nothing in it survives."""
@@ -199,6 +202,15 @@ class MemoryStore:
         return [(seq, blob) for seq, blob in found.journal.items() if first <= seq <= last] if found else []
 
     # --- upkeep -------------------------------------------------------------------------------------------------
+
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up; True the first time."""
+        key, now = spent_key(nonce), self._now()
+        self._spent = {spent: until for spent, until in self._spent.items() if until > now}
+        if key in self._spent:
+            return False
+        self._spent[key] = now + ttl_s
+        return True
 
     async def sweep_chunks(self) -> int:
         """Delete chunks that no state has referred to for `chunk_grace_s`; how many they were."""

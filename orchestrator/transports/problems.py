@@ -20,6 +20,7 @@ _TITLES: Final = {
     405: "Method not allowed",
     413: "Content too large",
     415: "Unsupported media type",
+    429: "Too many requests",
     426: "Upgrade required",
     500: "Internal error",
     503: "Unavailable",

@@ -129,11 +129,13 @@ class MemoryChannel:
 class Client:
     """A client of an engine in this process."""
 
-    def __init__(self, engine: Engine, principal: Principal, session: str | None) -> None:
+    def __init__(
+        self, engine: Engine, principal: Principal, session: str | None, lapsed: asyncio.Event | None = None
+    ) -> None:
         self.channel = MemoryChannel()
         self._ids = itertools.count(1)
         self._task = asyncio.create_task(
-            engine.converse(self.channel, principal, session=session, told_everything=True)
+            engine.converse(self.channel, principal, session=session, told_everything=True, lapsed=lapsed)
         )
 
     @property
@@ -229,9 +231,11 @@ class Stage:
             if session.link is not None:
                 session.link.close()
 
-    def connect(self, *, session: str | None = None, principal: Principal | None = None) -> Client:
+    def connect(
+        self, *, session: str | None = None, principal: Principal | None = None, lapsed: asyncio.Event | None = None
+    ) -> Client:
         """One more client."""
-        return Client(self.engine, principal or Principal("acme", "ann"), session)
+        return Client(self.engine, principal or Principal("acme", "ann"), session, lapsed)
 
     def live(self, session: str) -> LiveSession:
         """The session in hand."""

@@ -16,7 +16,7 @@ from websockets.http11 import Response
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
 from orchestrator.core.principal import Principal
-from orchestrator.ports import Authenticator, Channel
+from orchestrator.ports import Authenticator, Channel, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig
 from orchestrator.transports.http_server import HttpServer
@@ -36,10 +36,18 @@ class ScriptedEngine:
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def converse(
-        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
-    ) -> None:
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
+        lapsed: asyncio.Event | None = None,
+    ) -> None:  # fmt: skip
         """One client's connection."""
         self.guests.append((principal, session, told_everything))
+        watching = asyncio.create_task(_close_when(lapsed or asyncio.Event(), channel))
+        try:
+            await self._talk(channel)
+        finally:
+            watching.cancel()
+
+    async def _talk(self, channel: Channel) -> None:
         while (text := await channel.receive()) is not None:
             if text == "flood":
                 await self._flood(channel)
@@ -63,6 +71,11 @@ class ScriptedEngine:
     async def checks(self) -> list[tuple[str, bool, str]]:
         """What readiness looks at."""
         return [("store", self.ready, "as told")]
+
+
+async def _close_when(lapsed: asyncio.Event, channel: Channel) -> None:
+    await lapsed.wait()
+    await channel.close(1008, "as told")
 
 
 @dataclass
@@ -90,12 +103,13 @@ async def front_door(
     channel: ChannelConfig | None = None,
     authenticator: Authenticator | None = None,
     settings: Mapping[str, Any] | None = None,
+    tickets: TicketOffice | None = None,
 ) -> AsyncIterator[FrontDoor]:
     """Serve on a free port of loopback until the block ends; `settings` are fields of `HttpConfig`."""
     config = HttpConfig(**{"host": "127.0.0.1", "port": 0, **(settings or {})})
     engine, metrics = ScriptedEngine(), Metrics()
     who = authenticator or Chain([DevToken(TOKEN)])
-    server = HttpServer(engine, who, replace(config, channel=channel or ChannelConfig()), metrics)
+    server = HttpServer(engine, who, replace(config, channel=channel or ChannelConfig()), metrics, tickets)
     server.claim_ports()
     await server.start()
     try:

@@ -12,7 +12,7 @@ from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
-from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys
+from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, spent_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
 from orchestrator.stores.redis import facts, index, intents, opening
 from orchestrator.stores.redis.calls import Calls
@@ -189,6 +189,12 @@ class RedisStore:
         return found
 
     # --- upkeep -------------------------------------------------------------------------------------------------
+
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up; True the first time. The value tells our own repetition from another's use of it."""
+        mine = secrets.token_hex(NONCE_BYTES).encode("ascii")
+        found = await self._calls.ask(b"SET", spent_key(nonce), mine, b"NX", b"EX", ttl_s, b"GET")
+        return found is None or found == mine
 
     async def sweep_chunks(self) -> int:
         """Delete chunks that no state has referred to for `chunk_grace_s`; how many they were."""

@@ -6,6 +6,7 @@ import asyncio
 
 from orchestrator.engine.requests import Consumption
 from replwire.frames import EVENT_OVERHEAD_BYTES
+from replwire.limits import default_limits
 from support.engine_stage import stage
 from support.runtimes import eventually
 
@@ -88,6 +89,7 @@ class _Deaf:
     """A client that takes nothing."""
 
     role, told_everything, principal_name = "driver", True, "acme/ann"
+    limits = default_limits()
 
     def __init__(self) -> None:
         self.batches: list[Consumption] = []

@@ -5,20 +5,29 @@ import re
 import pytest
 
 from orchestrator.core.ids import lineage_of
-from orchestrator.stores.keys import INDEX_SHARDS, KEYS, index_key, index_key_of, opened_keys, session_keys
+from orchestrator.stores.keys import (
+    INDEX_SHARDS,
+    KEYS,
+    index_key,
+    index_key_of,
+    opened_keys,
+    session_keys,
+    spent_key,
+)  # fmt: skip
 from support.commits import fresh_session
 
 
 def test_the_table_names_every_key_that_is_made():
     """What the functions make is a row of the table, and every row is made by one."""
     session = fresh_session()
-    made = [*session_keys(session), *opened_keys("acme", "ann"), index_key_of(session)]
+    made = [*session_keys(session), *opened_keys("acme", "ann"), index_key_of(session), spent_key("0f" * 12)]
     patterns = [
         re.escape(row.name)
         .replace("lineage", lineage_of(session))
         .replace("<session>", session)
         .replace("<shard>", "[0-9]+")
         .replace("<principal>", "[0-9a-f]{32}")
+        .replace("<nonce>", "0f" * 12)
         for row in KEYS
     ]
     for pattern in patterns:
@@ -41,6 +50,13 @@ def test_what_is_no_session_id_makes_no_key(text):
     """Not even one that would do no harm."""
     with pytest.raises(ValueError, match="not a session id"):
         session_keys(text)
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "0F" * 8, "0f" * 7, "0f" * 33, "0f" * 8 + "}", "0f" * 8 + "\n"])
+def test_what_is_no_nonce_makes_no_key(text):
+    """A stranger's text is never a part of a key."""
+    with pytest.raises(ValueError, match="not a nonce"):
+        spent_key(text)
 
 
 def test_the_index_is_spread_and_stable():
