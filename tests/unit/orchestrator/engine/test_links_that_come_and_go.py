@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from orchestrator.engine.requests import Consumption
 from replwire.frames import EVENT_OVERHEAD_BYTES
@@ -89,7 +90,7 @@ class _Deaf:
     """A client that takes nothing."""
 
     role, told_everything, principal_name = "driver", True, "acme/ann"
-    limits = default_limits()
+    limits: Mapping[str, int] = default_limits()
 
     def __init__(self) -> None:
         self.batches: list[Consumption] = []
