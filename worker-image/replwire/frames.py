@@ -83,6 +83,7 @@ class Flag(IntFlag):
     STDIN = 4  # REQUEST, RUN: input() may ask
     SNAPSHOT = 8  # RUN: a checkpoint is wanted with the outcome
     STATE_FOLLOWS = 16  # DONE: the checkpoint comes later, in a STATE frame
+    NEW_PIPES = 32  # DONE: what is written from now on comes from the pipes that were sent ahead of it
 
 
 class EventKind(IntEnum):
