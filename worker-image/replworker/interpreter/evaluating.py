@@ -98,9 +98,20 @@ class Evaluator:
 
     def _value_of(self, source: str, filename: str, *, silent: bool) -> Any:
         statements, expression = self._compiled(source, filename, wants_value=not silent)
+        if _awaits(statements) or _awaits(expression):
+            return self._loop.run(self._awaited(statements, expression), self._context)
         if statements is not None:
-            self._run_code(statements)
-        return self._run_code(expression) if expression is not None else None
+            self._context.run(eval, statements, self._namespace)
+        return self._context.run(eval, expression, self._namespace) if expression is not None else None
+
+    async def _awaited(self, *codes: CodeType | None) -> Any:
+        """All of it in the loop: what awaits nothing itself finds it running too, as `asyncio.create_task` wants it."""
+        value: Any = None
+        for code in codes:
+            value = None if code is None else eval(code, self._namespace)
+            if _awaits(code):
+                value = await value
+        return value
 
     def _compiled(self, source: str, filename: str, *, wants_value: bool) -> tuple[CodeType | None, CodeType | None]:
         self._sources.add(filename, source)
@@ -110,11 +121,6 @@ class Evaluator:
         finally:
             self._sources.compiled(filename, *codes)
         return codes
-
-    def _run_code(self, code: CodeType) -> Any:
-        if code.co_flags & IS_COROUTINE:
-            return self._loop.run(eval(code, self._namespace), self._context)
-        return self._context.run(eval, code, self._namespace)
 
     def _remember(self, value: object) -> None:
         """In `_`, unless the tenant has a `_` of his own."""
@@ -145,3 +151,7 @@ class Evaluator:
             gate.is_open = False
             found = plainly_described(failure, interrupted=interrupted, fault=type(fault).__name__)
         return found
+
+
+def _awaits(code: CodeType | None) -> bool:
+    return code is not None and bool(code.co_flags & IS_COROUTINE)
