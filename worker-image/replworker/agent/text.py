@@ -119,8 +119,9 @@ class Output:
             self._flush_tails()
             self.written_bytes = self._dropped_bytes = 0
         self._is_streaming, self._is_marked = streaming, False
-        if self._late is not None:
-            self._late.begin(streaming=streaming)
+        late = self._late
+        if late is not None and (streaming or late._is_streaming):
+            late.begin(streaming=streaming)
 
     def take(self, which: int, data: bytes) -> None:
         """Bytes that were written to `STDOUT` or `STDERR`."""
