@@ -89,6 +89,7 @@ class Flag:
     STDIN: Final = 4  # REQUEST, RUN: input() may ask
     SNAPSHOT: Final = 8  # RUN: a checkpoint is wanted with the outcome
     STATE_FOLLOWS: Final = 16  # DONE: the checkpoint comes later, in a STATE frame
+    NEW_PIPES: Final = 32  # DONE: what is written from now on comes from the pipes that were sent ahead of it
 
 
 class EventKind:
@@ -115,6 +116,7 @@ stderr, displays), bytes of these that were cut."""
 _HEAD: Final = struct.Struct(">IBBHI")
 _LENGTHS: Final = tuple(struct.Struct(f">{count}I") for count in range(PARTS_MAX + 1))
 _AFTER_LENGTH: Final = _HEAD.size - 4
+_SMALL_BYTES: Final = 16 * 1024
 
 
 class FrameError(Exception):
@@ -185,8 +187,16 @@ def _cut(buffer: bytearray, start: int, count: int, end: int) -> tuple[bytes, ..
     position = start + 4 * count
     if position + sum(lengths) != end:
         raise FrameError("the parts of a frame do not add up to its length")
+    if end - position > _SMALL_BYTES:
+        # A slice of the buffer is a copy, and the part is one more: of a chunk that costs twenty times the chunk.
+        with memoryview(buffer) as view:
+            return _parts(view, position, lengths)
+    return _parts(buffer, position, lengths)
+
+
+def _parts(source: bytearray | memoryview, position: int, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
     parts = []
     for length in lengths:
-        parts.append(bytes(buffer[position : position + length]))
+        parts.append(bytes(source[position : position + length]))
         position += length
     return tuple(parts)

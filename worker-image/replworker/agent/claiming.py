@@ -103,7 +103,7 @@ class Claim:
         if "error" in report:
             self._fail(report["error"])
         self._unsaved = report.get("unsaved", {})
-        self.is_done = self._session.output.is_wanted = True
+        self.is_done = self._session.output.is_wanted = self._session.late.is_wanted = True
         for link, ref in self._waiting:
             self._welcome(link, ref, None)
         self._waiting.clear()

@@ -146,6 +146,11 @@ class Agent:
         if not self.has_ended:
             self.output.take(which, data)
 
+    def take_late_output(self, which: int, data: bytes) -> None:
+        """A process that an earlier eval has left running wrote to stdout or stderr."""
+        if not self.has_ended:
+            self._session.late.take(which, data)
+
     def breached(self, message: str) -> None:
         """The interpreter's side of the protocol is broken: it cannot be trusted to say anything more."""
         self._end({"code": "worker_protocol_error", "message": message})

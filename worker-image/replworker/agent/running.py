@@ -10,6 +10,7 @@ from replworker.agent.links import INTERPRETER, INTERRUPT, Link
 from replworker.agent.outcomes import Checkpointed, HandOver, Outcome, outcome_parts
 from replworker.agent.requests import AUXILIARY, TYPES, Request, Waiting
 from replworker.agent.session import Session
+from replworker.agent.text import SILENT
 
 _NO_SEQ: Final = SEQ.pack(NONE)
 _EMITTED: Final = frozenset((EventKind.DISPLAY, EventKind.CLEAR_OUTPUT))
@@ -179,7 +180,8 @@ class Runner:
 
     def _number(self, request: Request) -> bytes:
         session, events = self._session, self._events
-        session.output.begin(streaming=bool(request.flags & Flag.STREAM))
+        if request.type == b"eval":
+            session.output.begin(streaming=bool(request.flags & Flag.STREAM))
         request.seq = session.seq + 1
         request.first_event = events.last_number
         events.seq, events.request_id = request.seq, request.id
@@ -205,7 +207,8 @@ class Runner:
 
     def _executed(self, request: Request, frame: Frame, now: float) -> None:
         session, events = self._session, self._events
-        output = session.output.finish()
+        # Of files and the like a reply tells, which has no place for text: it waits for the next eval.
+        output = session.output.finish() if request.type == b"eval" else SILENT
         session.seq = request.seq
         events.seq, events.request_id = NONE, b""
         parts = outcome_parts(request, frame.parts, output, events.last_number)

@@ -30,7 +30,8 @@ class Sources:
 
     def add(self, filename: str, text: str) -> None:
         """The source of an eval that starts."""
-        self._forget(filename)
+        if filename in self.texts:
+            self._forget(filename)
         self.texts[filename] = text
         self._chars += len(text)
         if self._cache is not None:
@@ -54,8 +55,10 @@ class Sources:
 
     def compiled(self, filename: str, *codes: CodeType | None) -> None:
         """What became of it; nothing at all where it can't be compiled."""
-        if any(type(item) is CodeType for code in codes if code is not None for item in code.co_consts):
-            return
+        for code in codes:
+            for item in code.co_consts if code is not None else ():
+                if type(item) is CodeType:
+                    return
         self._passing.append(filename)
         if len(self._passing) > PASSING_MAX:
             self._forget(self._passing.popleft())

@@ -10,6 +10,7 @@ from replwire.frames import SEQ, Flag, Kind, pack_frame
 from replwire.hints import Any, Final, NamedTuple, NoReturn
 from replworker.interpreter import spare
 from replworker.interpreter.channel import Channel
+from replworker.interpreter.children import Children
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.snapshot_child import SnapshotChild, start
 from replworker.interpreter.sources import Sources
@@ -44,6 +45,7 @@ class StateKeeper:
     def __init__(
         self, namespace: dict[str, Any], *, channel: Channel, state_channel: Socket, work_folder: str,
         injected: Mapping[str, object], gate: Gate, context: Context, sources: Sources,
+        children: Children,
     ) -> None:  # fmt: skip
         self._namespace = namespace
         self._channel = channel
@@ -54,6 +56,7 @@ class StateKeeper:
         self._context = context
         """Where the tenant's decimal context is, and what his objects find while they are pickled."""
         self._sources = sources
+        self._children = children
         self._child: SnapshotChild | None = None
         self.unsaved: dict[str, str] = {}
         """Of the last checkpoint."""
@@ -132,6 +135,7 @@ class StateKeeper:
         if child is None:
             return
         told = child.finish()
+        self._children.forget()
         if told is not None:
             self._snapshotter.handed_over(told.references, state_bytes=told.state_bytes, lesson=told.lesson)
             self.unsaved = told.unsaved

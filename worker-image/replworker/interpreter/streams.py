@@ -6,7 +6,8 @@ import io
 from collections.abc import Callable, Iterable
 
 from replwire.hints import Any, Final
-from replworker.interpreter.capture import Capture, Pipe
+from replworker.interpreter.capture import Capture
+from replworker.interpreter.pipes import Pipe
 
 ENCODING: Final = "utf-8"
 ERRORS: Final = "backslashreplace"

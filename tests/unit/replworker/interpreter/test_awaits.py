@@ -42,6 +42,28 @@ def test_the_decimal_context_of_an_awaited_eval_stays(link):
     assert link.eval("decimal.Decimal(1) / 3").told["output"] == "Decimal('0.333')"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "t = asyncio.create_task(f())\nawait t",
+        "await f()\nasyncio.create_task(f()).done()",
+        "await f(); t = asyncio.create_task(f())",
+    ],
+)
+def test_one_await_makes_the_loop_run_for_all_of_an_eval(link, code):
+    """In front of it and behind it."""
+    link.eval("import asyncio\nasync def f(): pass")
+    outcome = link.eval(code)
+    assert (outcome.told["error"], outcome.stderr) == (None, b"")
+
+
+def test_frames_before_an_await_are_the_tenants(link):
+    """The loop that they run in is not shown."""
+    outcome = link.eval("import asyncio\ndef f(): 1 / 0\nf()\nawait asyncio.sleep(0)")
+    assert [frame["name"] for frame in outcome.told["error"]["traceback"]] == ["<module>", "f"]
+    assert "asyncio" not in outcome.stderr.decode() and "replworker" not in outcome.stderr.decode()
+
+
 def test_a_task_has_a_copy(link):
     """As everywhere: what a background task sets is its own."""
     link.eval("import asyncio, contextvars\nv = contextvars.ContextVar('v'); v.set(1)\nasync def f(): v.set(2)")
