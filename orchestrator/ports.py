@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.paging import Position
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, WorkerAddress
@@ -150,6 +151,16 @@ class Store(Protocol):
 
     async def touch(self, sessions: Sequence[str]) -> None:
         """A front door has these sessions in hand: `seen_at` is now."""
+
+    async def claim_open_id(self, principal: str, request_id: str, hashed: bytes, session: str) -> tuple[bytes, str]:
+        """The body's hash and the session that the id of a principal's `open` stands for: those given, unless it was
+        used within the last 24 h. Whether that session has been made is for the caller to see."""
+
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """At most `count` open records of a tenant, the newest first, those after a position; and the position of the
+        last one when there are more."""
 
     async def end(self, session: str) -> None:
         """Close it: the record says so for a while, all else is deleted. Repeating is fine."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.intake import Request
 from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, session_policy
 from orchestrator.core.seal import SealError
+from orchestrator.core.session import SessionPolicy
 from orchestrator.engine.link import Then
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.session import LiveSession
@@ -99,24 +100,17 @@ class Handlers:
 
     async def open_implicit(self) -> LiveSession:
         """A session for a client that never said `open`."""
-        return await self._opened(Open(), implicit=True)
+        return await self._talk.sessions.open(self._policy(Open(), implicit=True))
 
-    async def _opened(self, payload: Open, *, implicit: bool) -> LiveSession:
+    def _policy(self, payload: Open, *, implicit: bool) -> SessionPolicy:
         talk = self._talk
-        policy = session_policy(payload, talk.principal, talk.limits, talk.sessions.images, implicit=implicit)
-        return await talk.sessions.open(policy)
+        return session_policy(payload, talk.principal, talk.limits, talk.sessions.images, implicit=implicit)
 
     async def _open(self, request: Request, payload: Open) -> None:
         talk = self._talk
-        ids, who = talk.sessions.opened_ids, talk.principal_name
         talk.told_everything = True
-        known = ids.find(who, request.id, request.hash)
-        if known is not None:
-            session = await talk.sessions.find(known, talk.principal.tenant)
-            session.connect()
-        else:
-            session = await self._opened(payload, implicit=False)
-            ids.add(who, request.id, request.hash, session.id)
+        policy = self._policy(payload, implicit=False)
+        session = await talk.sessions.open_once(policy, talk.principal_name, request.id, request.hash)
         await talk.bind(session, None)
         talk.reply(request, self._binding(session))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hmac
 
 import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
 from orchestrator.core.session import Record, SessionPolicy, Status, WorkerAddress, visible_to
-from orchestrator.engine.opened import OpenedIds
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
 from orchestrator.engine.services import Services
@@ -25,7 +26,6 @@ class Sessions:
         self._services = services
         self._live: dict[str, LiveSession] = {}
         self._pools: dict[str, Pool] = {}
-        self.opened_ids = OpenedIds()
         config = services.config
         for image in (config.sandbox.image, *config.images):
             warm = config.pool_size if image == config.sandbox.image else 0
@@ -63,13 +63,35 @@ class Sessions:
         for pool in self._pools.values():
             pool.fill()
 
+    def fresh_id(self) -> str:
+        """For a session that is to be opened."""
+        random = self._services.random
+        return session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
+
     async def open(self, policy: SessionPolicy) -> LiveSession:
         """A new session; a worker is already on its way when this returns. Raises `capacity`."""
+        return await self._open_as(self.fresh_id(), policy)
+
+    async def open_once(self, policy: SessionPolicy, principal: str, request_id: str, hashed: bytes) -> LiveSession:
+        """The session that an `open` of this id makes or has made, through whatever front door. Raises `conflict`
+        when the id was used with another body, `session_gone` when its session is over."""
+        own = self.fresh_id()
+        known, named = await self._services.store.claim_open_id(principal, request_id, hashed, own)
+        if not hmac.compare_digest(known, hashed):
+            raise WireError("conflict", "the id was used with another body")
+        if named == own or await self._services.store.read(named) is None:
+            # Who claimed the id before us may have died before it made the session, or be about to.
+            with contextlib.suppress(ValueError):
+                return await self._open_as(named, policy)
+        session = await self.find(named, policy.tenant)
+        session.connect()
+        return session
+
+    async def _open_as(self, new_id: str, policy: SessionPolicy) -> LiveSession:
+        """With this id; one in use is a `ValueError`."""
         self._make_room()
-        random = self._services.random
-        new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
         record = await self._services.store.create(new_id, policy)
-        session = self._take_in_hand(record)
+        session = self.in_hand(new_id) or self._take_in_hand(record)
         session.connect()
         _log.info(
             "session opened", session_id=new_id, tenant=policy.tenant, subject=policy.subject, implicit=policy.implicit
@@ -80,18 +102,19 @@ class Sessions:
         """An open session of this tenant; raises `not_found`, `session_gone` or `capacity`."""
         if not is_session_id(session):
             raise WireError("not_found", "no such session")
-        live = self._in_hand(session)
+        live = self.in_hand(session)
         if live is None:
             record = visible_to(await self._services.store.read(session), tenant, session)
             # Whoever asked in the meantime may have it in hand by now.
-            live = self._in_hand(session)
+            live = self.in_hand(session)
             if live is None:
                 self._make_room()
                 live = self._take_in_hand(record)
         visible_to(live.record, tenant, session)
         return live
 
-    def _in_hand(self, session: str) -> LiveSession | None:
+    def in_hand(self, session: str) -> LiveSession | None:
+        """The session of this id, if this front door has to do with it now."""
         live = self._live.get(session)
         return None if live is None or live.phase is Phase.ENDED else live
 

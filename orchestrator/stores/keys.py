@@ -6,6 +6,7 @@ the index lies under hash tags of its own and follows what the records say.
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -43,6 +44,10 @@ KEYS: Final = (
     Key("bascule:{lineage}:chunks", "hash", "content id → sealed chunk"),
     Key("bascule:{lineage}:counts", "hash", "content id → number of states that refer to it, at least 1"),
     Key("bascule:{lineage}:uncounted", "sorted set", "content ids put that no state refers to yet, by when (ms)"),
+    Key(
+        "bascule:tenant:{<hash of the tenant>}", "sorted set", "the tenant's open sessions, by when they were made (ms)"
+    ),
+    Key("bascule:opened:{<hash of principal and id>}", "string", "what an `open` made: session, space, body's hash"),
     Key("bascule:index:{<shard>}", "sorted set", "open sessions, by when they were last seen (ms)"),
 )
 
@@ -80,3 +85,18 @@ def index_key(shard: int) -> bytes:
 def index_key_of(session: str) -> bytes:
     """The part of the index that a session belongs to."""
     return index_key(crc32(session.encode("ascii")) % INDEX_SHARDS)
+
+
+def tenant_key(tenant: str) -> bytes:
+    """The list of a tenant's sessions."""
+    return f"{PREFIX}:tenant:{{{_hashed(tenant)}}}".encode()
+
+
+def opened_key(principal: str, request_id: str) -> bytes:
+    """What the id of a principal's `open` stands for."""
+    return f"{PREFIX}:opened:{{{_hashed(principal, request_id)}}}".encode()
+
+
+def _hashed(*names: str) -> str:
+    """Names that strangers choose never become part of a key."""
+    return hashlib.sha256("\0".join(names).encode("utf-8")).hexdigest()[:32]

@@ -23,6 +23,8 @@ class StoreLimits:
     """Journal entries (and so ids) that a session keeps at most."""
     generations_kept: int = 256
     """Generations of which the last seq and event are remembered; an older cursor counts as rolled back."""
+    open_ids_kept_s: float = 24 * 3600.0
+    """How long the id of an `open` stands for the session that it made."""
     chunk_grace_s: float = 600.0
     """How long a chunk that no state refers to is kept."""
     tombstone_s: float = 24 * 3600.0

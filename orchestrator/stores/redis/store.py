@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from orchestrator.core.commits import Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id
+from orchestrator.core.paging import Position
 from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
-from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys
+from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, opened_key, session_keys, tenant_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.redis import facts, index
+from orchestrator.stores.redis import facts, index, listing
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.commits import CommitLine
 from orchestrator.stores.redis.errors import damaged, translated
@@ -66,9 +67,9 @@ class RedisStore:
         """A new session; an id in use is a `ValueError`."""
         keys = session_keys(session)
         arguments = (session, secrets.token_hex(NONCE_BYTES), policy_text(policy))
-        listed = run("index", (index_key_of(session),), (session,))
+        listed = [run("index", (key,), (session,)) for key in (index_key_of(session), tenant_key(policy.tenant))]
         created = run("create", (keys.record, keys.members), arguments)
-        _, reply = await self._calls.ask_all([listed, created], "index", "create")
+        *_, reply = await self._calls.ask_all([*listed, created], "index", "create")
         if reply is None:
             raise ValueError("the session id is in use")
         record = record_of(session, reply)
@@ -99,14 +100,32 @@ class RedisStore:
 
     async def end(self, session: str) -> None:
         """Close it; the record says so for a while."""
-        keys = session_keys(session)
+        keys, record = session_keys(session), await self.read(session)
         arguments = (session, int(self._limits.tombstone_s * 1000), CONTENT_ID_BYTES)
         commands: list[Command] = [run("end", keys, arguments), (b"ZREM", index_key_of(session), session)]
+        if record is not None:
+            commands.append((b"ZREM", tenant_key(record.policy.tenant), session))
         await self._calls.ask_all(commands, "end")
 
     def sessions(self) -> AsyncIterator[Record]:
         """All records that are open."""
         return index.open_records(self._calls, self._limits.index_grace_s)
+
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """A page of a tenant's open records, the newest first."""
+        return await listing.page(self._calls, tenant, after, count, self._limits.index_grace_s)
+
+    async def claim_open_id(self, principal: str, request_id: str, hashed: bytes, session: str) -> tuple[bytes, str]:
+        """What the id stands for; asked twice with the same arguments, it is the same answer."""
+        key, given = opened_key(principal, request_id), session.encode("ascii") + b" " + hashed
+        kept_s = int(self._limits.open_ids_kept_s)
+        known = await self._calls.ask(b"SET", key, given, b"NX", b"GET", b"EX", kept_s)
+        name, space, found = (known or given).partition(b" ")
+        if not space or not is_session_id(name.decode("ascii", "replace")):
+            raise damaged("what an `open` made")
+        return found, name.decode("ascii")
 
     # --- commits ------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from orchestrator.core.ids import session_id
+from orchestrator.core.intake import read_request
 from orchestrator.core.principal import Principal
-from orchestrator.engine.opened import OPEN_IDS_MAX, OpenedIds
-from replwire.errors import WireError
+from replwire.limits import default_limits
 from support.engine_stage import stage_on
 from support.hostile_agent import HostileRuntime, honest
 
@@ -24,18 +27,25 @@ async def test_the_same_open_is_the_same_session():
         assert somebody["payload"]["session"] != first["payload"]["session"]
 
 
-def test_ids_of_opens_are_bounded_for_each_principal():
-    """The oldest is forgotten, and nobody's but one's own."""
-    ids = OpenedIds()
-    ids.add("acme/bob", "0", b"h", "ses_b")
-    for number in range(OPEN_IDS_MAX + 1):
-        ids.add("acme/ann", str(number), b"h", "ses_a")
+async def test_an_open_of_which_only_the_id_was_written_is_finished():
+    """A front door died between the two: who asks again gets the session that was promised."""
+    async with stage_on(HostileRuntime(honest)) as made:
+        client = made.connect()
+        body = read_request('{"id": "o", "type": "open"}', default_limits(), str).hash
+        promised = session_id(bytes(10), bytes(10))
+        await made.store.claim_open_id("acme/ann", "o", body, promised)
 
-    assert ids.find("acme/ann", "0", b"h") is None
-    assert ids.find("acme/ann", "1", b"h") == "ses_a"
-    assert ids.find("acme/bob", "0", b"h") == "ses_b"
-    with pytest.raises(WireError):
-        ids.find("acme/bob", "0", b"g")
+        opened = await client.ask("open", {}, id_="o")
+
+        assert opened["payload"]["session"] == promised
+
+
+async def test_the_same_open_twice_at_once_is_one_session():
+    """Neither waits for the other, and both get it."""
+    async with stage_on(HostileRuntime(honest)) as made:
+        answers = await asyncio.gather(*(made.connect().ask("open", {}, id_="o") for _ in range(4)))
+
+        assert len({answer["payload"]["session"] for answer in answers}) == 1
 
 
 async def test_history_fits_into_an_answer(monkeypatch):

@@ -5,19 +5,21 @@ import re
 import pytest
 
 from orchestrator.core.ids import lineage_of
-from orchestrator.stores.keys import INDEX_SHARDS, KEYS, index_key, index_key_of, session_keys
+from orchestrator.stores.keys import INDEX_SHARDS, KEYS, index_key, index_key_of, opened_key, session_keys, tenant_key
 from support.commits import fresh_session
 
 
 def test_the_table_names_every_key_that_is_made():
     """What the functions make is a row of the table, and every row is made by one."""
     session = fresh_session()
-    made = [*session_keys(session), index_key_of(session)]
+    made = [*session_keys(session), index_key_of(session), tenant_key("acme"), opened_key("acme/ann", "o")]
     patterns = [
         re.escape(row.name)
         .replace("lineage", lineage_of(session))
         .replace("<session>", session)
         .replace("<shard>", "[0-9]+")
+        .replace("<hash\\ of\\ the\\ tenant>", "[0-9a-f]{32}")
+        .replace("<hash\\ of\\ principal\\ and\\ id>", "[0-9a-f]{32}")
         for row in KEYS
     ]
     for pattern in patterns:
@@ -40,6 +42,12 @@ def test_what_is_no_session_id_makes_no_key(text):
     """Not even one that would do no harm."""
     with pytest.raises(ValueError, match="not a session id"):
         session_keys(text)
+
+
+def test_names_that_strangers_choose_are_not_in_a_key():
+    """Whatever they hold, and no two of them are one."""
+    assert b"}" not in tenant_key("a}:b").partition(b"{")[2].rstrip(b"}")
+    assert len({tenant_key("a"), tenant_key("b"), opened_key("a", "b"), opened_key("b", "a")}) == 4
 
 
 def test_the_index_is_spread_and_stable():
