@@ -133,7 +133,7 @@ class Files:
     path: str = _required("relative to the working folder")
     data: str | None = _optional("base64, for `write`")
     offset: int | None = _optional("first byte, for `read`, `digest` and a `write` in parts")
-    length: int | None = _optional("how many bytes, for `read` and `digest`; without it, all that follow")
+    length: int | None = _optional("how many bytes at most, for `read` and `digest`; without it, all that follow")
     more: bool = _optional("`write`: further parts follow; the file is there, whole, after the last one", False)
 
 

@@ -79,7 +79,7 @@ class Files:
         with _opened(place) as file:
             facts = _facts(os.fstat(file.fileno()))
             file.seek(offset)
-            data = file.read(self._bytes_max + 1 if length is None else min(length, self._bytes_max + 1))
+            data = file.read(self._bytes_max + 1 if length is None else min(length, self._bytes_max))
         if len(data) > self._bytes_max:
             raise FileFault("too_large", f"that is over {self._bytes_max} bytes: read it in parts")
         return {"data": binascii.b2a_base64(data, newline=False).decode("ascii"), **facts}
