@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import web
@@ -16,9 +16,13 @@ from orchestrator.transports import health
 from orchestrator.transports.admission import Admission, Refusal
 from orchestrator.transports.configuration import HttpConfig, is_loopback
 from orchestrator.transports.connection import Connection, Places
+from orchestrator.transports.headers import put_on, refused_head
 from orchestrator.transports.health import Health
 from orchestrator.transports.listening import listen
-from orchestrator.transports.problems import SERVER, problem
+from orchestrator.transports.problems import problem
+from orchestrator.transports.rest.host import RestHost
+from orchestrator.transports.rest.routes import find_place
+from orchestrator.transports.rest.service import RestTransport
 from orchestrator.transports.websocket import Host, WebSocketTransport, session_of
 
 HEADER_LINE_BYTES_MAX: Final = 8190
@@ -46,7 +50,7 @@ class _Server(web.Server):
             "max_line_size": HEADER_LINE_BYTES_MAX,
             "max_field_size": HEADER_LINE_BYTES_MAX,
             "response_timeout_s": config.channel.slow_client_timeout_s,
-            # No request here has a body: one that comes is not looked into, and not waited for.
+            # A body that is packed is refused, not looked into.
             "auto_decompress": False,
             "lingering_time": LINGERING_S,
         }
@@ -55,13 +59,18 @@ class _Server(web.Server):
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
-class HttpServer:
-    """Serves WebSockets, health and metrics for one engine."""
+class Engine(Host, RestHost, Protocol):
+    """What is behind this door."""
 
-    def __init__(self, host: Host, authenticator: Authenticator, config: HttpConfig, metrics: Metrics) -> None:
+
+class HttpServer:
+    """Serves WebSockets, REST, health and metrics for one engine."""
+
+    def __init__(self, host: Engine, authenticator: Authenticator, config: HttpConfig, metrics: Metrics) -> None:
         self._config = config
         self._admission = Admission(config, authenticator, metrics)
         self._transport = WebSocketTransport(host, self._admission, config, metrics)
+        self._rest = RestTransport(host, self._admission, config, metrics)
         self._health = Health(host, metrics)
         self._metrics_here = config.metrics_port is None and is_loopback(config.host)
         self._runners: list[web.ServerRunner] = []
@@ -116,10 +125,16 @@ class HttpServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._dispatch(request)
         if not response.prepared:
-            response.headers["Server"] = SERVER
+            put_on(response)
         return response
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        if (refused := refused_head(request, self._config)) is not None:
+            return refused
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        if (place := find_place(request.rel_url.raw_path)) is not None:
+            return await self._rest.serve(request, place, connection)
         if (refused := _refused_form(request)) is not None:
             return refused
         if request.path in health.PATHS:
@@ -130,13 +145,11 @@ class HttpServer:
             session = session_of(request.path)
         except Refusal as refusal:
             return refusal.response
-        connection = request.protocol
-        assert isinstance(connection, Connection)
         return await self._transport.serve(request, session, connection.arrivals)
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._dispatch_metrics(request)
-        response.headers["Server"] = SERVER
+        put_on(response)
         return response
 
     async def _dispatch_metrics(self, request: web.BaseRequest) -> web.Response:
