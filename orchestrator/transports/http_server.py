@@ -135,16 +135,19 @@ class HttpServer:
         assert isinstance(connection, Connection)
         if (place := find_place(request.rel_url.raw_path)) is not None:
             return await self._rest.serve(request, place, connection)
+        is_metrics = request.path == "/metrics" and self._metrics_here
+        session = None
+        if request.path not in health.PATHS and not is_metrics:
+            try:
+                session = session_of(request.path)
+            except Refusal as refusal:
+                return _without_body(request, refusal.response)
         if (refused := _refused_form(request)) is not None:
             return refused
         if request.path in health.PATHS:
             return await self._health.answer(request)
-        if request.path == "/metrics" and self._metrics_here:
+        if is_metrics:
             return self._health.metrics()
-        try:
-            session = session_of(request.path)
-        except Refusal as refusal:
-            return refusal.response
         return await self._transport.serve(request, session, connection.arrivals)
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -160,6 +163,13 @@ class HttpServer:
         if request.path in health.PATHS:
             return await self._health.answer(request)
         return problem(404, "not_found", "nothing is served here")
+
+
+def _without_body(request: web.BaseRequest, response: web.Response) -> web.Response:
+    """What comes after a refused head is not read as a request."""
+    if request.body_exists:
+        response.force_close()
+    return response
 
 
 def _refused_form(request: web.BaseRequest) -> web.Response | None:

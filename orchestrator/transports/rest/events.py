@@ -98,8 +98,9 @@ class EventChannel:
             return self.response
 
     async def beat(self, is_valid: Callable[[], bool]) -> None:
-        """Comments while there is nothing to say, also before the first event, for as long as the client may listen."""
-        while is_valid():
+        """Comments while there is nothing to say, also before the first event, for as long as the client may listen:
+        an eval that was begun may end."""
+        while self._ends or is_valid():
             await asyncio.sleep(self._config.heartbeat_s)
             if time.monotonic() - self._written_at >= self._config.heartbeat_s:
                 await self._write(HEARTBEAT)

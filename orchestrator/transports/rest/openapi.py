@@ -35,7 +35,10 @@ _BOUNDS: Final[dict[tuple[str, str], Schema]] = {
     ("open", "name"): {"minLength": 1, "maxLength": 128},
     ("open", "idle_timeout_s"): {"exclusiveMinimum": 0},
     ("open", "language"): {"enum": ["python", None]},
-    ("open", "limits"): {"propertyNames": {"enum": list(LIMITS)}},
+    ("open", "limits"): {
+        "propertyNames": {"enum": list(LIMITS)},
+        "additionalProperties": {"type": "integer", "minimum": 0},
+    },
     ("complete", "cursor"): {"minimum": 0},
     ("inspect", "cursor"): {"minimum": 0},
 }
@@ -156,7 +159,7 @@ def _headers(route: Route) -> list[Schema]:
 
 def _request_body(route: Route) -> Schema:
     if route.request is None:
-        return {"required": True, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
+        return {"required": False, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
     needed = bool(_body_schema(route.request).get("required"))
     return {"required": needed, "content": {JSON: {"schema": _ref(_body_name(route.request))}}}
 
