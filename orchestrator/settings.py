@@ -8,6 +8,7 @@ so that no setting is written down twice. A name that is no setting is an error 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import SettingsError as SourceError
 
 from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
+from orchestrator.auth.jwt_config import JwtConfig
 from orchestrator.core.sandbox import MIB, SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
@@ -97,6 +99,10 @@ class Auth(BaseModel):
     model_config = _STRICT
     dev_token: SecretStr | None = None
     keys_file: Path | None = None
+    jwt: tuple[JwtConfig, ...] = ()
+    """Issuers of tokens, each a table `[[auth.jwt]]` of the file."""
+    revocations_file: Path | None = None
+    """Tokens, keys, subjects and tenants that are refused (TOML: `tokens`, `subjects`, `tenants`)."""
 
 
 class Docker(BaseModel):
@@ -270,8 +276,12 @@ def check_for_serving(settings: Settings) -> None:
             f"the dev token is for loopback only, and this would listen on {host}: "
             "leave --dev-token out and use --keys-file (`bascule token create` makes keys), or listen on localhost"
         )
-    if settings.auth.dev_token is None and settings.auth.keys_file is None:
-        raise SettingsError("nobody could connect: give --dev-token TOKEN (on loopback) or --keys-file FILE")
+    if settings.auth.dev_token is None and settings.auth.keys_file is None and not settings.auth.jwt:
+        raise SettingsError(
+            "nobody could connect: give --dev-token TOKEN (on loopback) or --keys-file FILE, "
+            "or [[auth.jwt]] in the file of --config"
+        )
+    _check_proxies(settings.http_config().trusted_proxies)
     _check_origins(settings.http_config().origins)
     if not settings.embedded and settings.runtime is None:
         raise SettingsError("choose where workers run: --embedded (a laptop), or --runtime docker|bubblewrap")
@@ -284,6 +294,14 @@ def _check_origins(origins: tuple[str, ...]) -> None:
         parts = urlsplit(origin)
         if origin != f"{parts.scheme}://{parts.netloc}" or not parts.scheme or not parts.netloc:
             raise SettingsError(f"server.origins: {origin!r} is no origin: write it as https://console.example.com")
+
+
+def _check_proxies(proxies: tuple[str, ...]) -> None:
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise SettingsError(f"server.trusted_proxies: {proxy!r} is neither an address nor a network") from None
 
 
 def _check_limits(settings: Settings) -> None:
@@ -306,6 +324,8 @@ def names() -> Iterator[str]:
         kind = item.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from (f"{section}.{name}" for name in kind.model_fields)
+            if section == "auth":
+                yield from (f"auth.jwt.{name}" for name in JwtConfig.model_fields)
         elif section == "limits":
             yield from (f"limits.{name}" for name in LIMITS)
         else:

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 EMPTY_ETAG: Final = ""
 """The etag of a session without commits."""
@@ -107,7 +107,18 @@ def link_key(key: bytes, session: str, generation: int) -> str:
     return hmac.digest(key, f"link\0{session}\0{generation}".encode(), "sha256").hex()
 
 
-def chain(base_etag: str, entries: Sequence[Entry], manifest_digest: bytes) -> tuple[str, ...]:
+class Numbered(Protocol):
+    """What the chain covers of an eval: an entry, or the outcome that it is made of."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def body_hash(self) -> bytes: ...
+
+
+def chain(base_etag: str, entries: Sequence[Numbered], manifest_digest: bytes) -> tuple[str, ...]:
     """The etags after each entry: a hash chain over ids and body hashes, the last one over the checkpoint as well."""
     etags = []
     for entry in entries:

@@ -50,6 +50,8 @@ class UsageReceipt:
     wall_s: NonNegativeFloat
     cpu_s: NonNegativeFloat
     peak_memory_bytes: Annotated[int, Field(ge=0, lt=2**63)]
+    truncated: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Bytes of the value that were cut or left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def _result(told: bytes, stdout: bytes, stderr: bytes, output_bytes: int, trunca
             "cpu_s": receipt.cpu_s,
             "peak_memory_bytes": receipt.peak_memory_bytes,
             "output_bytes": output_bytes,
-            "truncated": truncated,
+            "truncated": truncated + receipt.truncated,
         },
     }
 
@@ -162,14 +164,18 @@ def with_commit(payload: Json, *, seq: int, state: str, durable: str, etag: str 
     return said
 
 
-def journal_entry(outcome: Outcome, generation: int, at: float) -> bytes:
-    """What the journal keeps of a finished request: enough to answer its id again, and for history and audit."""
+def journal_entry(outcome: Outcome, generation: int, etag: str, at: float) -> bytes:
+    """What the journal keeps of a finished request: enough to answer its id again, and for history and audit.
+
+    `generation` and `etag` are those of its commit, `at` is Unix seconds.
+    """
     entry: dict[str, Any] = {
         "seq": outcome.seq,
         "id": outcome.request_id,
         "type": outcome.type,
         "principal": outcome.principal,
         "at": at,
+        "etag": etag,
         "cursors": [f"{generation}.{outcome.first_event}", f"{generation}.{outcome.last_event}"],
         "result": outcome.payload,
     }

@@ -1,17 +1,15 @@
-"""A session's record, and the life-cycle as a table: an illegal move is a missing key.
+"""A session's record: what the store knows of it.
 
     (new) ──open──► OPEN ──close / expire──► CLOSED
 
-A session outlives its workers: whether one runs for it now is not part of its life, but of its generation. Worker
-states only move forward: starting, ready, claimed, gone.
+A session outlives its workers: whether one runs for it now is not part of its life, but of its generation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
 
 from replwire.errors import WireError
 
@@ -21,30 +19,6 @@ class Status(Enum):
 
     OPEN = "open"
     CLOSED = "closed"
-
-
-class WorkerStatus(Enum):
-    """Of a worker; it serves one session, once."""
-
-    STARTING = "starting"
-    READY = "ready"
-    CLAIMED = "claimed"
-    GONE = "gone"
-
-
-_WORKER_MOVES: Final[dict[WorkerStatus, tuple[WorkerStatus, ...]]] = {
-    WorkerStatus.STARTING: (WorkerStatus.READY, WorkerStatus.GONE),
-    WorkerStatus.READY: (WorkerStatus.CLAIMED, WorkerStatus.GONE),
-    WorkerStatus.CLAIMED: (WorkerStatus.GONE,),
-    WorkerStatus.GONE: (),
-}
-
-
-def move_worker(now: WorkerStatus, to: WorkerStatus) -> WorkerStatus:
-    """The next status; raises `ValueError` for a move that the table does not have."""
-    if to not in _WORKER_MOVES[now]:
-        raise ValueError(f"a worker does not go from {now.value} to {to.value}")
-    return to
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +35,15 @@ class SessionPolicy:
     idle_timeout_s: float = 1800.0
     limits: Mapping[str, int] = field(default_factory=dict)
     """All limits in force, by name."""
+    acts_outside: bool = False
+    """Its evals may act beyond the sandbox: what may have run is not run again unasked."""
+
+
+def with_all_limits(policy: SessionPolicy, operator: Mapping[str, int]) -> SessionPolicy:
+    """The policy with the operator's value of each limit that did not exist yet when the session was opened."""
+    if operator.keys() <= policy.limits.keys():
+        return policy
+    return replace(policy, limits={**operator, **policy.limits})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +53,8 @@ class WorkerAddress:
     runtime: str
     worker: str
     address: str
-    uid: int = -1
-    """Host uid that owns the socket, -1 when any may."""
+    uid: int
+    """Host uid that owns the socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +90,16 @@ class Checkpoint:
     """The generation that committed it (it is part of what the manifest is bound to)."""
     manifest: bytes
     references: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenId:
+    """The id of an `open` and whose it is: the same one with the same body opens one session only."""
+
+    tenant: str
+    subject: str
+    request_id: str
+    body_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

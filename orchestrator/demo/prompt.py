@@ -13,6 +13,7 @@ from typing import Final
 
 from orchestrator.demo.client import DemoClient, Envelope
 from replwire.errors import ERROR_CODES
+from replwire.frames import END_OF_INPUT
 
 HINT: Final = "Ctrl-C interrupts, Ctrl-D ends.\n"
 
@@ -79,7 +80,7 @@ class _Prompt:
         elif event["type"] == "input_request":
             ask = getpass.getpass if payload["password"] else input
             text = await _in_thread(lambda: ask(payload["prompt"]))
-            await self._client.ask("input", target=event["id"], text=text or "")
+            await self._client.ask("input", target=event["id"], text=END_OF_INPUT if text is None else text)
 
     def interrupt(self) -> None:
         """What Ctrl-C does."""

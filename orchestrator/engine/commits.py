@@ -11,10 +11,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from orchestrator.core.commits import Answer, Commit, CommitReply, Entry, chain
-from orchestrator.core.outcomes import Outcome, ProtocolBreach, journal_entry
+from orchestrator.core.commits import Answer, Commit, CommitReply, chain
+from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Record
 from orchestrator.engine.chunks import Chunks
+from orchestrator.engine.sealing import CommitSealer
 from orchestrator.engine.services import Services, digest
 from replwire.errors import WireError
 
@@ -46,6 +47,9 @@ class CommitOwner(Protocol):
     def regressed(self, seq: int) -> None:
         """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
 
+    def damaged(self) -> None:
+        """What the store holds of the session can't be; the log has it."""
+
     def failed(self) -> None:
         """A fault of ours; the log has it."""
 
@@ -57,9 +61,7 @@ class Committer:
         self._services = services
         self._owner = owner
         self._session = record.session
-        self._tenant = record.policy.tenant
-        self._generation = record.generation
-        self._nonce = record.nonce
+        self._sealer = CommitSealer(services, record)
         self._waiting: list[Outcome] = []
         self._chunks = Chunks()
         self._base_references: frozenset[bytes] = frozenset()
@@ -129,11 +131,14 @@ class Committer:
         delay_s = RETRY_FIRST_S
         while self._waiting:
             batch = tuple(self._waiting)
-            commit = self._sealed(batch)
+            commit = self._sealer.commit(self.etag, batch, self._chunks.of(batch[-1].state.references))
             began = self._services.clock.monotonic()
             try:
                 reply = await self._services.store.commit(commit)
             except WireError as error:
+                if error.code != "store_unavailable":
+                    self._damaged(error)
+                    return
                 self._away(error)
                 await asyncio.sleep(delay_s)
                 delay_s = min(RETRY_MAX_S, delay_s * 2)
@@ -145,36 +150,16 @@ class Committer:
                 return
         self._task = None
 
+    def _damaged(self, error: WireError) -> None:
+        """It answers, and asking again would not change what it holds."""
+        _log.error("commit refused", session_id=self._session, cause=error.message, waiting=len(self._waiting))
+        self._task = None
+        self._owner.damaged()
+
     def _away(self, error: WireError) -> None:
         if not self.store_is_away:
             _log.warning("commit delayed", session_id=self._session, cause=error.message, waiting=len(self._waiting))
         self.store_is_away = True
-
-    def _sealed(self, batch: tuple[Outcome, ...]) -> Commit:
-        vault, tenant, session = self._services.vault, self._tenant, self._session
-        last, at = batch[-1], self._services.clock.now()
-        entries = tuple(
-            Entry(
-                o.seq,
-                o.request_id,
-                o.body_hash,
-                vault.seal_entry(tenant, session, o.seq, journal_entry(o, self._generation, at)),
-            )
-            for o in batch
-        )
-        new = self._chunks.of(last.state.references)
-        return Commit(
-            session=session,
-            generation=self._generation,
-            nonce=self._nonce,
-            base_etag=self.etag,
-            etags=chain(self.etag, entries, digest(last.state.manifest)),
-            entries=entries,
-            manifest=vault.seal_manifest(tenant, session, self._generation, last.seq, last.state.manifest),
-            references=last.state.references,
-            chunks=tuple((item, vault.seal_chunk(tenant, item, data)) for item, data in new.items()),
-            last_event=last.last_event,
-        )
 
     def _carry_out(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> bool:
         """Whether to go on committing."""
@@ -224,8 +209,7 @@ class Committer:
         if not known or known[-1].seq != seq:
             return False
         state = known[-1].state
-        entries = [Entry(o.seq, o.request_id, o.body_hash, b"") for o in known]
-        etags = chain(self.etag, entries, digest(state.manifest))
+        etags = chain(self.etag, known, digest(state.manifest))
         if etags[-1] != etag:
             return False
         self._advance(known, etag, state.references)

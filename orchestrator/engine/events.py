@@ -9,7 +9,7 @@ from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import ProtocolBreach, read_object, text_of
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
-from replwire.frames import EVENT_HEAD, EventKind, Frame
+from replwire.frames import EVENT_HEAD, EVENT_OVERHEAD_BYTES, EventKind, Frame
 
 _STREAMS: Final = {EventKind.STDOUT: "stdout", EventKind.STDERR: "stderr"}
 _TYPES: Final = {
@@ -20,21 +20,23 @@ _TYPES: Final = {
 
 
 def event_envelope(frame: Frame, generation: int, now: float) -> tuple[int, str, int]:
-    """Number of the event, its envelope as text, and the bytes that it counts for. Raises `ProtocolBreach`."""
+    """Number of the event, its envelope as text, and the bytes of credit that it costs. Raises `ProtocolBreach`."""
     try:
         head, id_, body = frame.parts
         number, _seq, kind = EVENT_HEAD.unpack(head)
-        event, request_id = EventKind(kind), id_.decode("ascii")
+        request_id = id_.decode("ascii")
     except (struct.error, ValueError) as error:
         raise ProtocolBreach(f"a malformed event: {error}") from None
-    type_, payload = _payload(event, body)
+    type_, payload = _payload(kind, body)
     said = envelope(type_, payload, now, id_=request_id or None, cursor=str(Cursor(generation, number)))
-    return number, to_text(said), len(body)
+    return number, to_text(said), len(body) + EVENT_OVERHEAD_BYTES
 
 
-def _payload(event: EventKind, body: bytes) -> tuple[str, Json]:
+def _payload(event: int, body: bytes) -> tuple[str, Json]:
     if event in _STREAMS:
         return "stream", {"name": _STREAMS[event], "text": text_of(body)}
+    if event not in _TYPES:
+        raise ProtocolBreach(f"an event of kind {event}")
     type_, fields = _TYPES[event]
     payload = read_object(body)
     if not fields.issuperset(payload):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from orchestrator.core.outcomes import ProtocolBreach, read_object
+from replwire import frames
 from replwire.errors import ERROR_CODES, WireError
 from replwire.frames import COUNT, Flag, Frame, FrameError, FrameReader, Kind, pack_frame
 
@@ -51,7 +52,7 @@ class LinkListener(Protocol):
 class Link(asyncio.Protocol):
     """Made by `open_link`."""
 
-    def __init__(self, listener: LinkListener, window_bytes: int) -> None:
+    def __init__(self, listener: LinkListener, window_bytes: int, beyond_bytes: int) -> None:
         self._listener = listener
         self._reader = FrameReader()
         self._calls: dict[int, _Call] = {}
@@ -60,6 +61,7 @@ class Link(asyncio.Protocol):
         self._flush_timer: asyncio.TimerHandle | None = None
         self._last_ref = 0
         self._window_bytes = window_bytes
+        self._unreturned_bytes_max = 4 * window_bytes + beyond_bytes
         self._unreturned_bytes = 0
         self._to_return_bytes = 0
         self._is_serving = False
@@ -71,7 +73,7 @@ class Link(asyncio.Protocol):
         self._last_ref = self._last_ref % 0xFFFF_FFFF + 1
         return self._last_ref
 
-    def send(self, kind: Kind, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> None:
+    def send(self, kind: int, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> None:
         """Write one frame; does nothing on a lost link, whose listener has been told."""
         if self._later:
             self._later.append(pack_frame(kind, parts, flags=flags, ref=ref))
@@ -79,7 +81,7 @@ class Link(asyncio.Protocol):
         elif self._transport is not None and not self.lost:
             self._transport.write(pack_frame(kind, parts, flags=flags, ref=ref))
 
-    def send_soon(self, kind: Kind, parts: tuple[bytes, ...] = ()) -> None:
+    def send_soon(self, kind: int, parts: tuple[bytes, ...] = ()) -> None:
         """Send with the next frame, or alone within `SOON_S`: a hint that is not worth waking the agent for."""
         self._later.append(pack_frame(kind, parts))
         if self._flush_timer is None:
@@ -95,7 +97,7 @@ class Link(asyncio.Protocol):
 
     async def call(
         self,
-        kind: Kind,
+        kind: int,
         parts: tuple[bytes, ...] = (),
         *,
         chunks: Iterable[tuple[bytes, bytes]] = (),
@@ -191,9 +193,8 @@ class Link(asyncio.Protocol):
         call.answer.set_result(body)
 
     def _count(self, frame: Frame) -> None:
-        self._unreturned_bytes += len(frame.parts[-1]) if frame.parts else 0
-        # The agent may finish the frame that it began with the last of its credit, and replays are not counted by it.
-        if self._unreturned_bytes > 4 * self._window_bytes:
+        self._unreturned_bytes += frames.EVENT_OVERHEAD_BYTES + (len(frame.parts[-1]) if frame.parts else 0)
+        if self._unreturned_bytes > self._unreturned_bytes_max:
             raise ProtocolBreach("more output than there was credit for")
 
     def _end(self, cause: str, *, tell: bool) -> None:
@@ -226,10 +227,14 @@ def _out_of_reach() -> WireError:
     return WireError("busy", "the worker went out of reach", retry_after_ms=200)
 
 
-async def open_link(sock: socket.socket, listener: LinkListener, window_bytes: int) -> Link:
-    """A link over a connected socket."""
+async def open_link(sock: socket.socket, listener: LinkListener, limits: Mapping[str, int]) -> Link:
+    """A link over a connected socket; `limits` are the session's."""
+    # The agent finishes the event that it began with the last of its credit, and sends again all that it keeps.
+    kept_bytes = limits["event_bytes_kept_max"] + limits["events_kept_max"] * frames.EVENT_OVERHEAD_BYTES
     loop = asyncio.get_running_loop()
-    _, link = await loop.create_unix_connection(lambda: Link(listener, window_bytes), sock=sock)
+    _, link = await loop.create_unix_connection(
+        lambda: Link(listener, limits["link_window_bytes"], frames.FRAME_BYTES_MAX + kept_bytes), sock=sock
+    )
     return link
 
 

@@ -98,7 +98,7 @@ def _status(record: Record, live: LiveSession | None) -> str:
 def _in_hand(live: LiveSession, request_id: str) -> Json | None:
     """What this front door knows by itself."""
     for outcome in live.committer.waiting:
-        if outcome.request_id == request_id and outcome.seq in live.kept:
+        if outcome.request_id == request_id and outcome.seq in live.acknowledger.kept:
             return _done(with_commit(outcome.payload, seq=outcome.seq, state="kept", durable="none", etag=None))
     runs = live.requests.get(request_id) is not None or live.stray.is_of(request_id)
     return {"status": "running"} if runs else None

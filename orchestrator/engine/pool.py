@@ -10,18 +10,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, prefixed_id
 from orchestrator.core.session import WorkerAddress
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.engine.services import INCIDENT
 from orchestrator.ports import Clock, Runtime
 from orchestrator.telemetry.metrics import Metrics
 from replwire.errors import WireError
 
 Progress = Callable[[int], None]
 """Told the place in the queue, from 1, whenever it changes."""
+
+REFILL_AFTER_S: Final = 0.02
+"""From the moment that a warm worker is taken, unless sessions wait."""
+START_RETRY_AFTER_MS: Final = 2000
+"""When a session that got no worker should ask again."""
 
 _log = structlog.get_logger("bascule.pool")
 
@@ -76,16 +83,19 @@ class Pool:
     async def take(self, progress: Progress) -> WorkerAddress:
         """A warm worker, or the next one that is started. Raises `WireError("capacity")` when it takes too long."""
         if self._ready and not self._queue:
-            worker = self._ready.popleft()
-            self.fill()
-            return worker
+            self._fill_soon()
+            return self._ready.popleft()
         if len(self._queue) >= self._config.start_queue_max:
-            raise WireError("capacity", "too many sessions wait for a worker", retry_after_ms=2000)
+            raise WireError("capacity", "too many sessions wait for a worker", retry_after_ms=START_RETRY_AFTER_MS)
         waiting = _Waiting(asyncio.get_running_loop().create_future(), progress)
         self._queue.append(waiting)
         progress(len(self._queue))
         self.fill()
         return await self._wait(waiting)
+
+    def _fill_soon(self) -> None:
+        """Not now: the session that got a worker would start while another worker starts on the same processors."""
+        asyncio.get_running_loop().call_later(REFILL_AFTER_S, self.fill)
 
     async def _wait(self, waiting: _Waiting) -> WorkerAddress:
         try:
@@ -93,7 +103,7 @@ class Pool:
                 return await waiting.future
         except TimeoutError:
             self._leave(waiting)
-            raise WireError("capacity", "no worker became free in time", retry_after_ms=2000) from None
+            raise WireError("capacity", "no worker became free in time", retry_after_ms=START_RETRY_AFTER_MS) from None
         except asyncio.CancelledError:
             self._leave(waiting)
             raise
@@ -136,11 +146,12 @@ class Pool:
 
     def _failed(self, error: WireError) -> None:
         self._backoff_s = min(10.0, self._backoff_s * 2 or 0.25)
-        _log.error("worker failed", image=self._image, cause=error.message, retry_s=self._backoff_s)
+        incident = prefixed_id(INCIDENT, self._random(RANDOM_BYTES))
+        _log.error("worker failed", image=self._image, cause=error.message, retry_s=self._backoff_s, incident=incident)
         if self._queue:
             waiting = self._queue.popleft()
             if not waiting.future.done():
-                waiting.future.set_exception(error)
+                waiting.future.set_exception(_told(error, incident))
 
     def _started(self, task: asyncio.Task[None]) -> None:
         self._starting.discard(task)
@@ -160,3 +171,9 @@ class Pool:
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(self._runtime.stop(worker.worker) for worker in self._ready))
         self._ready.clear()
+
+
+def _told(error: WireError, incident: str) -> WireError:
+    """What a client hears of it: the runtime's own words name paths and programs of the host."""
+    later = error.retry_after_ms or START_RETRY_AFTER_MS
+    return WireError("capacity", "a worker could not be started", retry_after_ms=later, incident=incident)

@@ -74,14 +74,30 @@ class Restorer:
         checkpoint = await store.checkpoint(session.id) if record.seq else None
         link = await open_link_to(self._services, session, worker)
         try:
-            told = await self._hand_over(session, record, raised, checkpoint, link)
-            if not await store.publish(session.id, raised, worker):
-                raise _superseded()
+            told = await self._claim_and_publish(session, record, raised, checkpoint, link, worker)
         except BaseException:
             link.close()
             raise
         now = replace(record, generation=raised.generation, nonce=raised.nonce, worker=worker)
         return Restored(now, worker, link, checkpoint.references if checkpoint else (), _lost(told))
+
+    async def _claim_and_publish(
+        self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link,
+        worker: WorkerAddress,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Both at once for a session's first worker: nobody else knows of the session yet, who might dial too early."""
+        claim = asyncio.create_task(self._hand_over(session, record, raised, checkpoint, link))
+        try:
+            if raised.generation > 1:
+                await claim
+            is_current = await self._services.store.publish(session.id, raised, worker)
+            told = await claim
+        finally:
+            claim.cancel()
+            await asyncio.gather(claim, return_exceptions=True)
+        if not is_current:
+            raise _superseded()
+        return told
 
     async def _hand_over(
         self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link
@@ -136,7 +152,7 @@ class Restorer:
 async def open_link_to(services: Services, session: LiveSession, worker: WorkerAddress) -> Link:
     """A link of this session to a worker, by its runtime; raises `OSError`."""
     sock = await services.runtime.dial(worker)
-    return await open_link(sock, session, session.policy.limits["link_window_bytes"])
+    return await open_link(sock, session, session.policy.limits)
 
 
 def _send_ids(link: Link, ids: Sequence[KnownId]) -> None:

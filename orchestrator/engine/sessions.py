@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hmac
 
 import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
-from orchestrator.core.session import Record, SessionPolicy, Status, WorkerAddress, visible_to
+from orchestrator.core.session import OpenId, Record, SessionPolicy, Status, WorkerAddress, visible_to
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
 from orchestrator.engine.services import Services
@@ -63,39 +61,19 @@ class Sessions:
         for pool in self._pools.values():
             pool.fill()
 
-    def fresh_id(self) -> str:
-        """For a session that is to be opened."""
-        random = self._services.random
-        return session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
-
-    async def open(self, policy: SessionPolicy) -> LiveSession:
-        """A new session; a worker is already on its way when this returns. Raises `capacity`."""
-        return await self._open_as(self.fresh_id(), policy)
-
-    async def open_once(self, policy: SessionPolicy, principal: str, request_id: str, hashed: bytes) -> LiveSession:
-        """The session that an `open` of this id makes or has made, through whatever front door. Raises `conflict`
-        when the id was used with another body, `session_gone` when its session is over."""
-        own = self.fresh_id()
-        known, named = await self._services.store.claim_open_id(principal, request_id, hashed, own)
-        if not hmac.compare_digest(known, hashed):
-            raise WireError("conflict", "the id was used with another body")
-        if named == own or await self._services.store.read(named) is None:
-            # Who claimed the id before us may have died before it made the session, or be about to.
-            with contextlib.suppress(ValueError):
-                return await self._open_as(named, policy)
-        session = await self.find(named, policy.tenant)
-        session.connect()
-        return session
-
-    async def _open_as(self, new_id: str, policy: SessionPolicy) -> LiveSession:
-        """With this id; one in use is a `ValueError`."""
+    async def open(self, policy: SessionPolicy, opened: OpenId | None = None) -> LiveSession:
+        """A new session, or the one that the same `open` opened before; a worker is already on its way when this
+        returns. Raises `capacity`, `conflict`, `session_gone`."""
         self._make_room()
-        record = await self._services.store.create(new_id, policy)
-        session = self.in_hand(new_id) or self._take_in_hand(record)
+        random = self._services.random
+        new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
+        record = await self._services.store.create(new_id, policy, opened)
+        visible_to(record, policy.tenant, record.session)
+        session = self.in_hand(record.session) or self._take_in_hand(record)
         session.connect()
-        _log.info(
-            "session opened", session_id=new_id, tenant=policy.tenant, subject=policy.subject, implicit=policy.implicit
-        )
+        if record.session == new_id:
+            who = {"tenant": policy.tenant, "subject": policy.subject}
+            _log.info("session opened", session_id=new_id, implicit=policy.implicit, **who)
         return session
 
     async def find(self, session: str, tenant: str) -> LiveSession:
@@ -103,7 +81,8 @@ class Sessions:
         if not is_session_id(session):
             raise WireError("not_found", "no such session")
         live = self.in_hand(session)
-        if live is None:
+        if live is None or live.policy.tenant != tenant:
+            # Another tenant's session is asked for in the store although it is in hand: the time would tell of it.
             record = visible_to(await self._services.store.read(session), tenant, session)
             # Whoever asked in the meantime may have it in hand by now.
             live = self.in_hand(session)

@@ -45,8 +45,8 @@ class Settler:
         session = self._session
         session.committer.stop()
         session.committer.settle(record.seq, record.etag)
-        lost = bool(session.kept) or bool(session.committer.waiting)
-        session.kept.clear()
+        lost = bool(session.acknowledger.kept) or bool(session.committer.waiting)
+        session.acknowledger.kept.clear()
         for pending in [item for item in session.requests.all() if item.dispatched]:
             if not (pending.numbered and await self._stored(pending)):
                 lost = lost or pending.numbered
@@ -79,7 +79,7 @@ class Settler:
             requests.fail(pending, WireError(result["error"]["code"], result["error"]["message"]))
         else:
             durable = self._services.facts.found_durable
-            payload = with_commit(result, seq=seq, state="committed", durable=durable, etag=None)
+            payload = with_commit(result, seq=seq, state="committed", durable=durable, etag=entry.get("etag"))
             requests.answer(pending, terminal_type(entry["type"]), payload)
 
     async def answer_from_store(self, pending: Pending) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from orchestrator.core.session import with_all_limits
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
@@ -17,7 +18,7 @@ from replwire.frames import Kind
 _log = structlog.get_logger("bascule.sweeper")
 
 ROUNDS_BETWEEN_STORE_SWEEPS: Final = 6
-"""Sessions that are in nobody's hand, and chunks that nobody committed, are looked at less often."""
+"""Sessions in nobody's hand, workers of servers that died and chunks that nobody committed are looked at less often."""
 
 
 class Sweeper:
@@ -27,8 +28,8 @@ class Sweeper:
         self._services = services
         self._sessions = sessions
         self._task: asyncio.Task[None] | None = None
-        self._found_at_start: frozenset[str] = frozenset()
         self._is_reaped = False
+        """Whether the workers of before us have been looked at."""
         self._seen: dict[str, tuple[float, float]] = {}
         """Of implicit sessions in nobody's hand here: the store's `seen_at`, and when we first met it, by our clock."""
 
@@ -42,21 +43,20 @@ class Sweeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def look_around(self) -> None:
-        """Before any worker of ours is started: those that are there now are sessions' or nobody's."""
-        self._found_at_start = frozenset(await self._services.runtime.list_workers())
-
     async def reap(self) -> int:
-        """End every worker that was there before us and is no current generation of any session; how many there were.
+        """End every worker that is no current generation of any session, neither ours nor another server's that lives;
+        how many there were. When the store is away at start, a later round does it.
 
-        Those that came later are the pool's. When the store is away at start, a later round does it.
+        They are listed first: what a session gets later is not among them, and what it got before is in its record.
         """
+        runtime = self._services.runtime
+        found = frozenset(await runtime.list_workers()) - runtime.own
         current = {
             record.worker.worker async for record in self._services.store.sessions() if record.worker is not None
         }
-        orphans = sorted(self._found_at_start - current)
+        orphans = sorted(found - current)
         for worker in orphans:
-            await self._services.runtime.stop(worker)
+            await runtime.stop(worker)
             self._services.metrics.orphans_reaped.inc()
         self._is_reaped = True
         if orphans:
@@ -81,16 +81,12 @@ class Sweeper:
 
     async def _ask_store(self, rounds: int) -> None:
         services = self._services
-        try:
-            services.facts = await services.store.facts()
-        except WireError:
-            services.store_is_away = True
-            raise
-        services.store_is_away = False
+        await services.ask_store()
         await services.store.touch([session.id for session in self._sessions.live])
-        if not self._is_reaped:
+        is_thorough = rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0
+        if is_thorough or not self._is_reaped:
             await self.reap()
-        if rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0:
+        if is_thorough:
             await self._end_expired()
             await services.store.sweep_chunks()
 
@@ -147,5 +143,6 @@ class Sweeper:
             if seen_at != record.seen_at:
                 since = now
             self._seen[record.session] = record.seen_at, since
-            if now - since > record.policy.limits["implicit_session_ttl_s"]:
+            limits = with_all_limits(record.policy, self._services.config.limits).limits
+            if now - since > limits["implicit_session_ttl_s"]:
                 await self._sessions.end_by_record(record, "its connection has gone")

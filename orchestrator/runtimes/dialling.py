@@ -17,11 +17,11 @@ _CREDENTIALS: Final = struct.Struct("3i")
 
 
 def dial_unix(path: Path, uid: int) -> socket.socket:
-    """A connected, non-blocking socket; `OSError` when there is none, `PermissionError` when it is not the worker's."""
+    """A connected, non-blocking socket; `OSError` when there is none, `PermissionError` when it is not that uid's."""
     handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(handle)
-        if not stat.S_ISSOCK(found.st_mode) or (uid >= 0 and found.st_uid != uid):
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != uid:
             raise PermissionError(f"{path.name} is not the worker's socket")
         return _connected(f"/proc/self/fd/{handle}", uid)
     finally:
@@ -34,7 +34,7 @@ def _connected(path: str, uid: int) -> socket.socket:
         sock.setblocking(False)
         sock.connect(path)
         peer = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-        if uid >= 0 and peer[1] != uid:
+        if peer[1] != uid:
             raise PermissionError("another user listens on the worker's socket")
     except BaseException:
         sock.close()

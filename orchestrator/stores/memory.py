@@ -13,12 +13,14 @@ from typing import Final
 
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id, lineage_of
+from orchestrator.core.intents import FENCED, Intent, IntentReply
 from orchestrator.core.paging import Position
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, Status, WorkerAddress
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
+from orchestrator.stores.keys import spent_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.memory_state import Lineage, Session
+from orchestrator.stores.memory_state import Lineage, OpenedIds, Session
 
 NONCE_BYTES: Final = 16
 
@@ -33,7 +35,9 @@ class MemoryStore:
         self._now = now
         self._sessions: dict[str, Session] = {}
         self._lineages: dict[str, Lineage] = {}
-        self._open_ids: dict[tuple[str, str], tuple[bytes, str, float]] = {}
+        self._opened = OpenedIds()
+        self._spent: dict[bytes, float] = {}
+        """Nonces by when they are forgotten."""
 
     async def facts(self) -> StoreFacts:
         """That nothing in it survives."""
@@ -41,9 +45,16 @@ class MemoryStore:
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session; an id in use, or a text that is none, is a `ValueError`."""
-        if self._find(session) is not None:
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session, or the one that this `open` opened before; an id in use, or a text that is none, is a
+        `ValueError`."""
+        found = self._find(session)
+        if opened is not None:
+            session = self._opened.session(opened, session, self._now(), self._limits)
+            found = self._find(session)
+            if found is not None:
+                return found.record
+        if found is not None:
             raise ValueError("the session id is in use")
         now, nonce = self._now(), secrets.token_hex(NONCE_BYTES)
         record = Record(session, policy, Status.OPEN, now, 0, nonce, 0, EMPTY_ETAG, now)
@@ -128,14 +139,6 @@ class MemoryStore:
         part = rest[:count]
         return [record for _, record in part], part[-1][0] if len(rest) > count else None
 
-    async def claim_open_id(self, principal: str, request_id: str, hashed: bytes, session: str) -> tuple[bytes, str]:
-        """What the id stands for."""
-        now = self._now()
-        known = self._open_ids.get((principal, request_id))
-        if known is None or known[2] <= now:
-            known = self._open_ids[principal, request_id] = hashed, session, now + self._limits.open_ids_kept_s
-        return known[0], known[1]
-
     # --- commits ------------------------------------------------------------------------------------------------
 
     async def commit(self, commit: Commit) -> CommitReply:
@@ -157,6 +160,25 @@ class MemoryStore:
             return CommitReply(Answer.MISSING, missing=missing)
         found.write(commit, now, self._limits)
         return CommitReply(Answer.OK, _FACTS.durable)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """Each as the script would."""
+        return [self._intend(intent) for intent in wanted]
+
+    def _intend(self, intent: Intent) -> IntentReply:
+        found = self._open(intent.session)
+        if found is None or (found.record.generation, found.record.nonce) != (intent.generation, intent.nonce):
+            return FENCED
+        found.record = replace(found.record, seen_at=self._now())
+        return found.intend(intent, self._limits)
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """Those of their own generation."""
+        for intent in wanted:
+            found = self._find(intent.session)
+            stored = found.intents.get(intent.request_id) if found else None
+            if found is not None and stored is not None and stored.of_same_run(intent):
+                del found.intents[intent.request_id]
 
     # --- reads --------------------------------------------------------------------------------------------------
 
@@ -191,6 +213,15 @@ class MemoryStore:
         return [(seq, blob) for seq, blob in found.journal.items() if first <= seq <= last] if found else []
 
     # --- upkeep -------------------------------------------------------------------------------------------------
+
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up; True the first time."""
+        key, now = spent_key(nonce), self._now()
+        self._spent = {spent: until for spent, until in self._spent.items() if until > now}
+        if key in self._spent:
+            return False
+        self._spent[key] = now + ttl_s
+        return True
 
     async def sweep_chunks(self) -> int:
         """Delete chunks that no state has referred to for `chunk_grace_s`; how many they were."""

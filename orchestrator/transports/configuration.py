@@ -69,7 +69,13 @@ class HttpConfig:
     limits: Mapping[str, int] = field(default_factory=default_limits)
     """The limits of the wire in force."""
     recheck_interval_s: float = 30.0
-    """How often the tokens of open connections are checked again."""
+    """How often the principals of open connections are checked again."""
+    auth_failures_max: int = 10
+    """Refused tokens from one address, and showings of one refused token, that cost nothing; then `auth_wait_s_max`."""
+    auth_wait_s_max: float = 60.0
+    """The longest wait after a refused token; the first is 1 s, each further one twice the one before."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of the operator's proxies, whose `X-Forwarded-For` is believed."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
 
 

@@ -28,7 +28,9 @@ _log = structlog.get_logger("bascule.transport")
 class Places:
     """Sockets that are open, in all and by address."""
 
-    def __init__(self, total_max: int, per_address_max: int) -> None:
+    def __init__(self, total_max: int, per_address_max: int, *, is_shared: Callable[[str], bool] | None = None) -> None:
+        """`is_shared`: whether many clients come from an address, so that only the total counts for it."""
+        self._is_shared = is_shared or (lambda _: False)
         self._total_max = total_max
         self._per_address_max = per_address_max
         self._total = 0
@@ -38,7 +40,8 @@ class Places:
         """Count one more; whether there was room for it. `release` it in any case."""
         self._total += 1
         self._by_address[address] += 1
-        return self._by_address[address] <= self._per_address_max and self._total <= self._total_max
+        in_bounds = self._by_address[address] <= self._per_address_max or self._is_shared(address)
+        return in_bounds and self._total <= self._total_max
 
     def release(self, address: str) -> None:
         """It is closed."""

@@ -40,7 +40,16 @@ async def test_the_readmes_client_holds_a_conversation(embedded: Server) -> None
     assert text.endswith("\n42\n")
 
 
-@pytest.mark.parametrize("code", ["'x' * 10**7", "print('x\\n' * 10**6)", "print('x\\n' * 10**6); 'y' * 10**7"])
+LARGE = (
+    "'x' * 10**7",
+    "print('x\\n' * 10**6)",
+    "print('x\\n' * 10**6); 'y' * 10**7",
+    "print('\\0' * 10**7); '\\0' * 10**7",
+    "print('\\1' * 10**7); '\"' * 10**7",
+)
+
+
+@pytest.mark.parametrize("code", LARGE)
 async def test_a_large_answer_does_not_end_it(embedded: Server, code: str) -> None:
     """Clients of `websockets` take 1 MiB in a message unless told otherwise: results stay below it, cut with a mark."""
     text = await said(embedded, code, "6 * 7")

@@ -1,6 +1,5 @@
-"""Every store: the sessions of a tenant, page by page, and what the id of an `open` stands for."""
+"""Every store: the sessions of a tenant, page by page."""
 
-import asyncio
 import dataclasses
 import itertools
 
@@ -64,23 +63,3 @@ async def test_a_list_shows_no_other_tenants_and_no_closed_sessions(store, polic
     records, _ = await store.sessions_of(policy.tenant, forged, 10)
     assert [record.session for record in records] == [own]
     assert await pages(store, "nobody", 10) == [[]]
-
-
-async def test_the_id_of_an_open_stands_for_one_session(store, policy):
-    """The first one that was named with it; another principal's id is another id."""
-    first, second = fresh_session(), fresh_session()
-    who = policy.tenant
-    assert await store.claim_open_id(who, "o", b"h" * 32, first) == (b"h" * 32, first)
-    assert await store.claim_open_id(who, "o", b"h" * 32, second) == (b"h" * 32, first)
-    assert await store.claim_open_id(who, "o", b" " * 32, second) == (b"h" * 32, first)
-    assert await store.claim_open_id(who + "x", "o", b" " * 32, second) == (b" " * 32, second)
-
-
-async def test_the_id_of_an_open_is_forgotten_after_its_time(make_store, policy):
-    """And then it is new."""
-    store = make_store(open_ids_kept_s=1.0)
-    first, second = fresh_session(), fresh_session()
-    await store.claim_open_id(policy.tenant, "o", b"h", first)
-    async with asyncio.timeout(10):
-        while (await store.claim_open_id(policy.tenant, "o", b"h", second))[1] == first:
-            await asyncio.sleep(0.1)

@@ -16,7 +16,7 @@ from websockets.http11 import Response
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
 from orchestrator.core.principal import Principal
-from orchestrator.ports import Authenticator, Channel
+from orchestrator.ports import Authenticator, Channel, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig
 from orchestrator.transports.http_server import HttpServer
@@ -41,10 +41,18 @@ class ScriptedEngine:
     """Set when such a client is through."""
 
     async def converse(
-        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
-    ) -> None:
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
+        lapsed: asyncio.Event | None = None,
+    ) -> None:  # fmt: skip
         """One client's connection."""
         self.guests.append((principal, session, told_everything))
+        watching = asyncio.create_task(_close_when(lapsed or asyncio.Event(), channel))
+        try:
+            await self._talk(channel)
+        finally:
+            watching.cancel()
+
+    async def _talk(self, channel: Channel) -> None:
         while (text := await channel.receive()) is not None:
             if self.floods_events and '"attach"' in text:
                 await self._flood_events(channel)
@@ -96,6 +104,11 @@ class ScriptedEngine:
         return [("store", self.ready, "as told")]
 
 
+async def _close_when(lapsed: asyncio.Event, channel: Channel) -> None:
+    await lapsed.wait()
+    await channel.close(1008, "as told")
+
+
 @dataclass
 class FrontDoor:
     """A running server and what is behind it."""
@@ -121,12 +134,13 @@ async def front_door(
     channel: ChannelConfig | None = None,
     authenticator: Authenticator | None = None,
     settings: Mapping[str, Any] | None = None,
+    tickets: TicketOffice | None = None,
 ) -> AsyncIterator[FrontDoor]:
     """Serve on a free port of loopback until the block ends; `settings` are fields of `HttpConfig`."""
     config = HttpConfig(**{"host": "127.0.0.1", "port": 0, **(settings or {})})
     engine, metrics = ScriptedEngine(), Metrics()
     who = authenticator or Chain([DevToken(TOKEN)])
-    server = HttpServer(engine, who, replace(config, channel=channel or ChannelConfig()), metrics)
+    server = HttpServer(engine, who, replace(config, channel=channel or ChannelConfig()), metrics, tickets)
     server.claim_ports()
     await server.start()
     try:

@@ -32,13 +32,26 @@ async def embedded() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-def redis_url() -> Iterator[str]:
-    """A Redis of the test's own that writes each commit to disk before it answers."""
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of the test's own that writes each commit to disk before it answers; it may be paused and killed."""
     folder = Path(tempfile.mkdtemp(prefix="bascule-redis-"))
     server = RedisServer(next(iter(binaries().values())), folder)
-    yield server.url
+    yield server
     server.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Where it is."""
+    return redis_server.url
+
+
+@pytest.fixture
+async def on_bubblewrap(redis_url: str) -> AsyncIterator[Server]:
+    """Workers that end with their server, and a Redis that others started."""
+    async for server in _running("--runtime", "bubblewrap", "--redis-url", redis_url):
+        yield server
 
 
 @pytest.fixture

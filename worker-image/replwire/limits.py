@@ -23,9 +23,9 @@ _ROWS: Final = (
     Limit("id_chars_max", 128, "printable characters in an id; beyond it `bad_message`"),
     Limit("requests_waiting_max", 16, "requests that wait in a session; beyond it `busy`"),
     Limit("output_bytes_max", 16 * 1024 * 1024, "output of one eval; the rest is cut with a mark and counted"),
-    Limit("text_bytes_max", 512 * 1024, "text of a result (not streamed; stderr: an eighth); more is cut with a mark"),
+    Limit("text_bytes_max", 512 * 1024, "text of a result, as JSON (stderr: an eighth); the rest is cut with a mark"),
     Limit("value_bytes_max", 512 * 1024, "one form of a value's MIME bundle; a larger one is left out"),
-    Limit("repr_bytes_max", 96 * 1024, "repr of a value, which a result holds twice; the rest is cut with a mark"),
+    Limit("repr_bytes_max", 96 * 1024, "repr of a value, as JSON; a result holds it twice; more is cut with a mark"),
     Limit("eval_timeout_s", 30, "wall time of one eval unless the request asks for less"),
     Limit("interrupt_grace_s", 2, "time an interrupted eval has to end before its worker is replaced"),
     Limit("auxiliary_timeout_ms", 500, "time of one `complete`, `inspect` or `variables`"),
@@ -37,7 +37,7 @@ _ROWS: Final = (
     Limit("events_kept_max", 2000, "recent events that a worker keeps for late-comers"),
     Limit("event_bytes_kept_max", 1024 * 1024, "bytes of recent events that a worker keeps for late-comers"),
     Limit("ids_kept_max", 1000, "request ids that a session remembers at least, for 24 h at least"),
-    Limit("link_window_bytes", 1024 * 1024, "output on its way to one client that does not read; then `print` waits"),
+    Limit("link_window_bytes", 1024 * 1024, "output on its way to a slow client, and 256 an event; then `print` waits"),
     Limit("stdin_bytes_max", 64 * 1024, "text of one answer to `input_request`"),
 )
 

@@ -82,7 +82,9 @@ class Input:
     """answer to `input_request`"""
 
     target: str = _required("request id of the eval that asked")
-    text: str = _required("the line, without its end")
+    text: str = _required(
+        "the line, without its end; U+0004 alone (Ctrl-D) ends the input: `input()` raises `EOFError`, `read()` returns"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class IsComplete:
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """name, type, size, short repr, kept or not in the last checkpoint"""
+    """name, type, size, short repr, kept or not in the last checkpoint (null while that is being taken)"""
 
     prefix: str | None = _optional("only names that begin so")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Final, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -26,6 +27,10 @@ CALL_DEADLINE_S: Final = 2.0
 
 CONNECTIONS_MAX: Final = 8
 """For all calls but commits, which have one of their own."""
+
+
+_WITH_DATABASE: Final = ("redis", "rediss")
+"""Where the path is the number of the database; with `unix` it is the socket's."""
 
 
 class Script(NamedTuple):
@@ -73,11 +78,21 @@ pack: Final = _packer()
 """A command as the bytes that go to the server."""
 
 
+def _check_database(url: str) -> None:
+    """The library takes a path that is no number for database 0, which may be somebody else's."""
+    parts = urlsplit(url)
+    database = parts.path.strip("/")
+    if parts.scheme in _WITH_DATABASE and database and not (database.isascii() and database.isdigit()):
+        raise ValueError(f"the database is a number, as in redis://HOST:6379/0, and not {database[:64]!r}")
+
+
 def connections(url: str, password: str | None = None) -> BlockingConnectionPool:
     """Connections to `redis://`, `rediss://` or `unix://`, without any retry of the library's own.
 
-    The library never times a single read out: each exchange has one deadline, set by who makes it.
+    The library never times a single read out: each exchange has one deadline, set by who makes it. Raises `ValueError`
+    for an address that can't be meant.
     """
+    _check_database(url)
     return BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS_MAX,

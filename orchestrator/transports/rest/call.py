@@ -112,7 +112,7 @@ class Call:
         self.connection.on_gone = channel.hang_up
         beating = asyncio.create_task(channel.beat(self.is_valid))
         try:
-            await self.host.converse(channel, self.principal, told_everything=True)
+            await self.host.converse(channel, self.principal, told_everything=True, lapsed=channel.lapsed)
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)

@@ -46,6 +46,8 @@ class EventChannel:
         """The payload of the error that came before anything else."""
         self.has_gone = False
         """Whether the client hung up, or was hung up on."""
+        self.lapsed = asyncio.Event()
+        """Set when its principal may not listen any more."""
 
     async def receive(self) -> str | None:
         """The request; then None, when the stream has ended."""
@@ -104,7 +106,7 @@ class EventChannel:
             await asyncio.sleep(self._config.heartbeat_s)
             if time.monotonic() - self._written_at >= self._config.heartbeat_s:
                 await self._write(HEARTBEAT)
-        await self.close(1008, "the token is no longer valid")
+        self.lapsed.set()
 
     async def close(self, code: int, reason: str) -> None:
         """The engine has no more to say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from orchestrator.core.principal import Principal
@@ -30,6 +31,7 @@ class RestHost(Protocol):
         """Reads that are no requests of the wire."""
 
     async def converse(
-        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
-    ) -> None:
-        """One client's connection, until it is closed."""
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
+        lapsed: asyncio.Event | None = None,
+    ) -> None:  # fmt: skip
+        """One client's connection, until it is closed; soon after `lapsed` is set."""

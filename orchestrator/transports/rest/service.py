@@ -115,7 +115,7 @@ class RestTransport:
         try:
             if route.is_public:
                 return web.Response(text=document_text(), content_type=JSON, headers={"Cache-Control": "no-cache"})
-            with self._admission.enter(request) as guest:
+            async with self._admission.enter(request, by_ticket=False) as guest:
                 return await self._admitted(request, route, place, connection, guest, common)
         except Refusal as refusal:
             return refusal.response

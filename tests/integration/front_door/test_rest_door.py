@@ -53,7 +53,8 @@ async def ask(door: FrontDoor, method: str, path: str, **more: Any) -> tuple[int
         ("POST", f"{SESSION}/evals", {"Content-Type": "application/json"}, b'{"a":"\\ud800"}', 400, "bad_message"),
         ("POST", f"{SESSION}/evals", {"Content-Type": "application/json"}, b"[" * 100_000, 400, "bad_message"),
         ("POST", f"{SESSION}/evals", {"Content-Type": "application/json"}, bytes(2**20 + 1), 413, "too_large"),
-        ("GET", "/v1/sessions?token=x", {}, None, 400, "bad_message"),
+        ("GET", "/v1/sessions?token=x", {}, None, 401, "unauthenticated"),
+        ("GET", "/v1/sessions?speed=x", {}, None, 400, "bad_message"),
     ],
 )  # fmt: skip
 async def test_each_fault_has_its_problem(

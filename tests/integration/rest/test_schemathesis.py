@@ -52,7 +52,8 @@ async def prepared(rest: Rest) -> dict[str, Any]:
 
 async def test_no_answer_breaks_the_document(state: Path) -> None:
     """Good and bad data for every operation; the number of cases is printed, and none fails."""
-    rates = ("--set", "server.requests_per_s_max=100000", "--set", "server.request_burst_max=100000")
+    raised = ("requests_per_s_max", "request_burst_max", "auth_failures_max")
+    rates = [word for name in raised for word in ("--set", f"server.{name}=100000")]
     server = Server(state / "state", "--embedded", *rates)
     await server.start()
     try:

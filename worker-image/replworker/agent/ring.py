@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from replwire.frames import EVENT_HEAD, NONE, FrameError, Kind, pack_frame
+from replwire.frames import EVENT_HEAD, EVENT_OVERHEAD_BYTES, NONE, FrameError, Kind, pack_frame
 from replworker.agent.breach import InterpreterBreach
 from replworker.agent.links import Link, Links
 
@@ -23,16 +23,16 @@ class EventRing:
         """`events_kept_max`, `event_bytes_kept_max`."""
         self._count_max, self._bytes_max = count_max, bytes_max
 
-    def add(self, number: int, frame: bytes, body_bytes: int) -> None:
+    def add(self, number: int, frame: bytes, cost_bytes: int) -> None:
         """Keep the newest event."""
         kept = self._kept
-        kept.append((number, frame, body_bytes))
+        kept.append((number, frame, cost_bytes))
         self._bytes += len(frame)
         while kept and (len(kept) > self._count_max or self._bytes > self._bytes_max):
             self._bytes -= len(kept.popleft()[1])
 
     def after(self, number: int) -> list[tuple[int, bytes, int]]:
-        """`(number, frame, bytes of its body)` of each kept event after that one, oldest first."""
+        """`(number, frame, bytes of credit)` of each kept event after that one, oldest first."""
         return [item for item in self._kept if item[0] > number]
 
     @property
@@ -63,14 +63,24 @@ class EventLog:
         except FrameError as error:
             raise InterpreterBreach(f"an event is too large: {error}") from None
         self.last_number = number
-        self.ring.add(number, frame, len(body))
+        cost_bytes = len(body) + EVENT_OVERHEAD_BYTES
+        self.ring.add(number, frame, cost_bytes)
         for link in self._links.attached:
-            link.credit -= len(body)
+            link.credit -= cost_bytes
             self._links.send(link, frame)
+
+    def publish_apart(self, kind: int, body: bytes) -> None:
+        """An event that no request made."""
+        of_running = self.seq, self.request_id
+        self.belongs_to(NONE, b"")
+        try:
+            self.publish(kind, body)
+        finally:
+            self.belongs_to(*of_running)
 
     def replay(self, link: Link, ref: int, number: int) -> None:
         """The kept events after that number again, on this link, then REPLY: the oldest kept and the newest number."""
-        for _, frame, body_bytes in self.ring.after(number):
-            link.credit -= body_bytes
+        for _, frame, cost_bytes in self.ring.after(number):
+            link.credit -= cost_bytes
             self._links.send(link, frame)
         self._links.reply(link, ref, {"first": self.ring.first, "last": self.last_number})

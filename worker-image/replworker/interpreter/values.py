@@ -5,7 +5,8 @@ from __future__ import annotations
 import binascii
 
 from replwire.hints import Any, Final
-from replworker.interpreter.channel import to_json
+from replworker.json_size import fitting
+from replworker.plain_json import to_json
 
 PLAIN: Final = "text/plain"
 
@@ -24,6 +25,9 @@ REPRESENTATIONS: Final = (
 VALUE_BYTES_MAX: Final = 1024 * 1024
 """Upper bound of the limit `value_bytes_max`: text and bundle have to fit into one frame."""
 
+ESCAPE_BYTES_MAX: Final = 6
+"""Of one character in JSON; one beyond ASCII takes four at most."""
+
 _SIMPLE: Final = frozenset(
     (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range, slice, type(None))
 )
@@ -35,6 +39,9 @@ class Values:
 
     def __init__(self) -> None:
         self._bytes_max = self._repr_bytes_max = VALUE_BYTES_MAX
+
+        self.cut_bytes = 0
+        """Of reprs that were cut and forms that were left out for their size, since it was set to 0."""
 
     def limit(self, value_bytes_max: int, repr_bytes_max: int) -> None:
         """See `replwire.limits`."""
@@ -100,19 +107,24 @@ class Values:
 
     def _fits(self, form: object) -> bool:
         try:
-            return len(to_json(form)) <= self._bytes_max
+            size_bytes = len(to_json(form))
         except (TypeError, ValueError, RecursionError):
             return False
+        if size_bytes > self._bytes_max:
+            self.cut_bytes += size_bytes
+        return size_bytes <= self._bytes_max
 
     def _cut(self, text: str) -> str:
-        """Text of at most so many bytes in UTF-8, with a mark where it was cut."""
+        """Text of at most so many bytes as JSON, with a mark where it was cut."""
         bytes_max = self._repr_bytes_max
-        if len(text) * 4 <= bytes_max:
+        if len(text) * ESCAPE_BYTES_MAX <= bytes_max:
             return text
         data = text.encode("utf-8", "replace")
-        if len(data) <= bytes_max:
+        end = fitting(data, bytes_max)
+        if end == len(data):
             return text
-        return data[:bytes_max].decode("utf-8", "ignore") + f"… [{len(data) - bytes_max} bytes cut]"
+        self.cut_bytes += len(data) - end
+        return data[:end].decode("utf-8", "ignore") + f"… [{len(data) - end} bytes cut]"
 
 
 def _method(kind: type, name: str) -> Any:

@@ -16,7 +16,7 @@ TOLD: dict[str, Any] = {
     "error": None,
     "data": {"text/plain": "2"},
     "unsaved": {},
-    "receipt": RECEIPT,
+    "receipt": RECEIPT | {"truncated": 3},
 }
 
 
@@ -48,7 +48,7 @@ def test_a_result_gets_what_the_agent_counted():
     assert (outcome.seq, outcome.first_event, outcome.last_event) == (3, 7, 9)
     assert outcome.payload["stdout"] == "out"
     assert outcome.payload["stderr"] == "err\\xff"
-    assert outcome.payload["receipt"] == RECEIPT | {"output_bytes": 100, "truncated": 5}
+    assert outcome.payload["receipt"] == RECEIPT | {"output_bytes": 100, "truncated": 8}
     assert outcome.state.references == (b"a" * 32, b"b" * 32)
 
 
@@ -104,10 +104,10 @@ def test_many_unsaved_names_are_counted():
 
 def test_the_journal_holds_enough_to_answer_again():
     """Result, id, type, body and cursor range, as JSON."""
-    entry = json.loads(journal_entry(read_outcome(frame()), 4, 12.5))
+    entry = json.loads(journal_entry(read_outcome(frame()), 4, "e", 12.5))
 
     assert entry["body"] == {"code": "1+1"}
-    assert (entry["seq"], entry["id"], entry["type"], entry["at"]) == (3, "id", "eval", 12.5)
+    assert (entry["seq"], entry["id"], entry["type"], entry["at"], entry["etag"]) == (3, "id", "eval", 12.5, "e")
     assert entry["cursors"] == ["4.7", "4.9"]
     assert with_commit(entry["result"], seq=3, state="committed", durable="fsync", etag="e")["etag"] == "e"
 

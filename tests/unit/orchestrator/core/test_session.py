@@ -1,4 +1,4 @@
-"""Records, who may see them, and the worker's life as a table."""
+"""Records, and who may see them."""
 
 import os
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, lineage_of, prefixed_id, session_id
-from orchestrator.core.session import Record, SessionPolicy, Status, WorkerStatus, move_worker, visible_to
+from orchestrator.core.session import Record, SessionPolicy, Status, visible_to
 from replwire.errors import WireError
 
 RECORD = Record("ses_a", SessionPolicy("tenant", "me"), Status.OPEN, 0.0, 1, "n", 3, "e", 0.0)
@@ -33,23 +33,6 @@ def test_a_closed_session_is_gone_for_its_tenant():
         with pytest.raises(WireError) as caught:
             visible_to(closed, tenant, "ses_a")
         assert caught.value.code == code
-
-
-def test_a_workers_life_only_moves_forward():
-    """Every pair of states is a row of the table or an error."""
-    order = list(WorkerStatus)
-    allowed = {(a, b) for a in order for b in order if _moves(a, b)}
-
-    assert all(order.index(a) < order.index(b) for a, b in allowed)
-    assert (WorkerStatus.READY, WorkerStatus.CLAIMED) in allowed
-    assert (WorkerStatus.STARTING, WorkerStatus.CLAIMED) not in allowed
-
-
-def _moves(now, to):
-    try:
-        return move_worker(now, to) is to
-    except ValueError:
-        return False
 
 
 def test_ids_are_recognised_and_nothing_else_is():

@@ -63,6 +63,10 @@ class Owner:
         """The store's fault."""
         self.told.put_nowait(("regressed", seq))
 
+    def damaged(self):
+        """What the store holds can't be."""
+        self.told.put_nowait(("damaged",))
+
     def failed(self):
         """Our fault."""
         self.told.put_nowait(("failed",))
@@ -275,3 +279,13 @@ async def test_a_fault_of_ours_is_told_and_not_waited_for_for_ever():
     committer.add(outcome(1))
 
     assert await heard(owner) == ("failed",)
+
+
+async def test_a_store_that_holds_nonsense_is_not_asked_again():
+    """It answered: another try would hear the same, and the client would wait for ever."""
+    store, owner, committer = made(WireError("internal", "the store holds something damaged: DAMAGED", cause="damaged"))
+    committer.add(outcome(1))
+
+    assert await heard(owner) == ("damaged",)
+    assert (len(store.seen), committer.store_is_away) == (1, False)
+    assert [item.seq for item in committer.waiting] == [1]

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from orchestrator.core.ids import session_id
-from orchestrator.core.intake import read_request
 from orchestrator.core.principal import Principal
-from replwire.limits import default_limits
 from support.engine_stage import stage_on
 from support.hostile_agent import HostileRuntime, honest
 
@@ -27,25 +22,26 @@ async def test_the_same_open_is_the_same_session():
         assert somebody["payload"]["session"] != first["payload"]["session"]
 
 
-async def test_an_open_of_which_only_the_id_was_written_is_finished():
-    """A front door died between the two: who asks again gets the session that was promised."""
+async def test_the_same_open_is_the_same_session_behind_another_front_door():
+    """The one that answered first is gone; its answer may have been lost with it."""
+    async with stage_on(HostileRuntime(honest)) as made:
+        first = await made.connect().ask("open", {"name": "a"}, id_="o")
+        await made.start()
+        again = await made.connect().ask("open", {"name": "a"}, id_="o")
+        other_body = await made.connect().ask("open", {"name": "b"}, id_="o")
+
+        assert again["payload"]["session"] == first["payload"]["session"]
+        assert other_body["payload"]["code"] == "conflict"
+
+
+async def test_an_open_whose_session_was_closed_says_so():
+    """It does not open another one under the same id."""
     async with stage_on(HostileRuntime(honest)) as made:
         client = made.connect()
-        body = read_request('{"id": "o", "type": "open"}', default_limits(), str).hash
-        promised = session_id(bytes(10), bytes(10))
-        await made.store.claim_open_id("acme/ann", "o", body, promised)
+        await client.ask("open", id_="o")
+        await client.ask("close")
 
-        opened = await client.ask("open", {}, id_="o")
-
-        assert opened["payload"]["session"] == promised
-
-
-async def test_the_same_open_twice_at_once_is_one_session():
-    """Neither waits for the other, and both get it."""
-    async with stage_on(HostileRuntime(honest)) as made:
-        answers = await asyncio.gather(*(made.connect().ask("open", {}, id_="o") for _ in range(4)))
-
-        assert len({answer["payload"]["session"] for answer in answers}) == 1
+        assert (await made.connect().ask("open", id_="o"))["payload"]["code"] == "session_gone"
 
 
 async def test_history_fits_into_an_answer(monkeypatch):

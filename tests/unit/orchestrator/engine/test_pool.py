@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import structlog.testing
 
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import WorkerAddress
@@ -17,6 +18,7 @@ class CountingRuntime:
     """Starts take until the gate opens; counts how many run at once and what was ended."""
 
     name = "counting"
+    survives_server = False
 
     def __init__(self, *failures: WireError) -> None:
         self.gate = asyncio.Event()
@@ -37,7 +39,7 @@ class CountingRuntime:
         finally:
             self.now -= 1
         self.started += 1
-        return WorkerAddress(self.name, spec.worker, spec.image)
+        return WorkerAddress(self.name, spec.worker, spec.image, 0)
 
     async def stop(self, worker: str) -> None:
         """Write it down."""
@@ -120,14 +122,20 @@ async def test_a_full_queue_and_a_long_wait_are_capacity():
 
 
 async def test_a_start_that_fails_is_told_to_one_and_tried_again():
-    """The first in the queue hears the cause, the second gets the next worker."""
-    runtime = CountingRuntime(WireError("capacity", "no image"))
+    """The first in the queue hears of it, without the runtime's words about the host; the second gets a worker."""
+    runtime = CountingRuntime(WireError("capacity", "/var/lib/secret/worker.sock: no image"))
     pool = pool_of(runtime)
     takers = [asyncio.create_task(pool.take(nothing)) for _ in range(2)]
     runtime.gate.set()
-    first, second = await asyncio.gather(*takers, return_exceptions=True)
+    with structlog.testing.capture_logs() as logs:
+        first, second = await asyncio.gather(*takers, return_exceptions=True)
 
-    assert isinstance(first, WireError) and first.message == "no image"
+    assert isinstance(first, WireError)
+    said = first.payload("another")
+    assert (said["code"], said["message"]) == ("capacity", "a worker could not be started")
+    (line,) = [line for line in logs if line["event"] == "worker failed"]
+    assert line["cause"] == "/var/lib/secret/worker.sock: no image"
+    assert line["incident"] == said["incident"]
     assert isinstance(second, WorkerAddress)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.sweeper import ROUNDS_BETWEEN_STORE_SWEEPS
+from replwire.errors import WireError
 from support.engine_stage import Stage, scripted_worker, stage, stage_on
 from support.hostile_agent import HostileRuntime, honest
 from support.runtimes import eventually
@@ -99,11 +101,19 @@ async def _is_zero(made: Stage) -> bool:
 async def test_a_session_that_is_closed_while_its_worker_comes_up_leaves_no_worker():
     """In the queue of the pool, or half restored."""
     async with stage(pool_size=0) as made:
+        start, go_on = made.runtime.start, asyncio.Event()
+
+        async def held(spec):
+            await go_on.wait()
+            return await start(spec)
+
+        made.runtime.start = held  # type: ignore[method-assign]
         for _ in range(2):
             client = made.connect()
             await client.ask("open")
-            await asyncio.sleep(0.05)
+            await client.wait_for(lambda e: "position" in e["payload"])
             await client.ask("close")
+        go_on.set()
         assert await eventually(lambda: made.engine._sessions.workers_ready == 1)
         client = made.connect()
         await client.ask("open")
@@ -284,3 +294,52 @@ async def test_what_the_engine_does_is_counted():
     assert "bascule_session_start_seconds_count" in before
     assert 'bascule_workers{status="claimed"} 0.0' in after
     assert 'bascule_worker_deaths_total{cause="worker_died"} 1.0' in after
+
+
+async def test_a_damaged_journal_is_told_as_a_regression_and_the_session_goes_on():
+    """The eval that could not be committed is undone; the state before it is whole."""
+    async with stage() as made:
+        client, _ = await made.opened()
+        await client.eval("n = 1")
+
+        def damaged(commit):
+            made.store.on_commit = lambda commit: None
+            raise WireError("internal", "the store holds something damaged: DAMAGED", cause="damaged")
+
+        made.store.on_commit = damaged
+        answer = await client.ask("eval", {"code": "n = 2"})
+
+        assert (answer["type"], answer["payload"]["code"]) == ("error", "session_regressed")
+        assert [event["payload"]["cause"] for event in client.events("rolled_back")] == ["session_regressed"]
+        assert (await client.eval("n"))["output"] == "1"
+
+
+async def test_a_session_of_before_a_limit_existed_is_restored():
+    """Its record lacks the limit: the operator's value holds."""
+    async with stage(limits={"repr_bytes_max": 100}) as made:
+        client, session = await made.opened()
+        await client.eval("n = 1")
+        stored = made.store._sessions[session]
+        limits = {name: value for name, value in stored.record.policy.limits.items() if name != "repr_bytes_max"}
+        stored.record = replace(stored.record, policy=replace(stored.record.policy, limits=limits))
+        made.kill_worker(session)
+        await made.start()
+        client = made.connect()
+        await client.attach(session)
+
+        assert (await client.eval("n"))["output"] == "1"
+        assert "cut]" in (await client.eval("'x' * 1000"))["output"]
+
+
+async def test_what_a_server_of_our_name_left_half_replaced_is_taken_over_at_once():
+    """It is dead, for we have its name; another server's replacement is waited for."""
+    async with stage(replace_deadline_s=300.0) as made:
+        client, session = await made.opened()
+        await client.eval("n = 1")
+        made.abandon()
+        assert await made.store.raise_generation(session, 1, "door-1", 300.0)
+        await made.start()
+        client = made.connect()
+        await client.attach(session)
+
+        assert (await client.eval("n"))["output"] == "1"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replwire.frames import NONE, SEQ, EventKind, Flag, Kind
+from replwire.frames import EVENT_OVERHEAD_BYTES, NONE, SEQ, EventKind, Flag, Kind
 from replworker.agent.limits import OUTCOMES_UNCONFIRMED_MAX
 from replworker.agent.links import INTERRUPT, KILL
 from support.agent_stage import attached, claimed
@@ -353,3 +353,29 @@ def test_an_interpreter_that_breaks_the_protocol_ends_the_worker(kind: int, part
     stage.interpreter(kind, *parts)
     assert front.said(Kind.DIED)[0][1]["code"] == "worker_protocol_error"
     assert KILL in stage.commands
+
+
+def test_small_events_use_up_the_credit() -> None:
+    """What holds an event costs more than one byte of text, and both sides count it."""
+    stage, front = claimed({"link_window_bytes": 10 * (EVENT_OVERHEAD_BYTES + 1)})
+    front.request("a", flags=Flag.NUMBERED | Flag.STREAM)
+    for number in range(10):
+        assert not stage.agent.links.is_held_up, number
+        stage.write(0, b"x")
+    assert stage.agent.links.is_held_up
+    front.credit(EVENT_OVERHEAD_BYTES + 1)
+    assert not stage.agent.links.is_held_up
+
+
+@pytest.mark.parametrize(("byte", "each"), [(b"\0", 6), (b'"', 2), (b"\n", 2), (b"\xff", 5), (b"x", 1)])
+def test_the_limit_of_text_counts_what_a_client_has_to_take(byte: bytes, each: int) -> None:
+    """Control characters and bytes that are no text are longer in JSON than they were written."""
+    stage, front = claimed({"text_bytes_max": 8000})
+    front.request("a")
+    for _ in range(10):
+        stage.write(0, byte * 1000)
+    stage.done()
+    (outcome,) = front.outcomes()
+    kept = 7000 // each
+    assert (outcome.stdout[: outcome.stdout.rindex(b"\n[")], outcome.written) == (byte * kept, 10_000)
+    assert outcome.cut == 10_000 - kept

@@ -119,6 +119,14 @@ def test_completion_kinds(link):
         ("box.open", 6, "box.open"),
         ("box.open", 1, "box"),
         ("greet(box)", 7, "box"),
+        ("greet(')', ", 11, "greet"),
+        ("greet('(', ", 11, "greet"),
+        ("greet('box', 1", 9, "greet"),
+        ("greet('it\\'s) (', ", 18, "greet"),
+        ("greet('''(\n)''', ", 17, "greet"),
+        ("greet(1, # :)\n", 14, "greet"),
+        ("greet('open", 11, "greet"),
+        ("greet(table['a b'], ", 20, "greet"),
     ],
 )
 def test_inspect_finds_what_the_cursor_means(link, code, cursor, name):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from replwire.frames import EventKind, Kind
+from replwire.frames import EVENT_OVERHEAD_BYTES, EventKind, Kind
 from support.worker_client import Outcome, WorkerClient, event_of
 
 
@@ -17,7 +17,7 @@ def streamed(link: WorkerClient, code: str) -> tuple[list[tuple[int, bytes]], Ou
     while (frame := link.next_frame(Kind.EVENT, Kind.OUTCOME, wait_s=30)).kind == Kind.EVENT:
         _, _, kind, _, body = event_of(frame)
         events.append((kind, body))
-        link.credit(len(body))
+        link.credit(len(body) + EVENT_OVERHEAD_BYTES)
     outcome = Outcome(frame)
     assert outcome.ref == ref
     link.confirm(outcome)
@@ -173,9 +173,9 @@ def test_print_waits_for_a_reader(worker):
     assert not link.has_frame(Kind.OUTCOME)
     waiting = sum(len(frame.parts[2]) for frame in link.frames if frame.kind == Kind.EVENT)
     assert 100_000 <= waiting <= 250_000
-    link.credit(waiting)
+    link.credit(100_000)
     total = 0
     while (frame := link.next_frame(Kind.EVENT, Kind.OUTCOME)).kind == Kind.EVENT:
         total += len(frame.parts[2])
-        link.credit(len(frame.parts[2]))
+        link.credit(len(frame.parts[2]) + EVENT_OVERHEAD_BYTES)
     assert frame.ref == ref and total == 400_000

@@ -50,11 +50,31 @@ def test_a_class_is_no_rich_value(link):
 
 
 def test_a_large_value_is_cut_with_a_mark(worker):
-    """The limits count bytes of UTF-8; a form that is too large is left out."""
+    """A form that is too large is left out; the receipt counts both."""
     link = worker.claimed(limits={"value_bytes_max": 1000, "repr_bytes_max": 500})
     told = link.eval("'ä' * 5000").told
     assert len(told["output"].encode()) < 550 and told["output"].endswith("bytes cut]")
-    assert "text/html" not in bundle(link, "def _repr_html_(self): return 'x' * 5000")
+    assert told["receipt"]["truncated"] >= 9500
+    told = link.eval("class V:\n  def _repr_html_(self): return 'x' * 5000\nV()").told
+    assert "text/html" not in told["data"] and told["receipt"]["truncated"] == 5002
+    assert link.eval("1").told["receipt"]["truncated"] == 0
+
+
+@pytest.mark.parametrize("value", ["'\\0' * 5000", "'\"' * 5000", "'ä\\n' * 5000", "'\\ud800' * 5000"])
+def test_the_limit_of_a_repr_counts_what_a_client_has_to_take(worker, value):
+    """Quotes and control characters are longer in JSON than in the text."""
+    link = worker.claimed(limits={"repr_bytes_max": 1000})
+    output = link.eval(value).told["output"]
+    assert 900 < len(json.dumps(output, ensure_ascii=False).encode()) < 1050 and "bytes cut]" in output
+
+
+def test_a_value_that_no_frame_can_hold_leaves_a_mark(worker):
+    """Each form has its limit, and there may be many of them."""
+    link = worker.claimed(limits={"value_bytes_max": 1 << 20})
+    forms = "{f'a/{n}': 'x' * 1000000 for n in range(6)}"
+    told = link.eval(f"class V:\n  def _repr_mimebundle_(self, **_): return {forms}\nV()").told
+    assert (told["data"], told["error"]) == ({}, None)
+    assert "bytes cut]" in told["output"] and told["receipt"]["truncated"] > 6_000_000
 
 
 def displays(link: WorkerClient, code: str) -> list[tuple[int, dict]]:

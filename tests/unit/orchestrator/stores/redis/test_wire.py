@@ -4,6 +4,7 @@ import hashlib
 import re
 from importlib import resources
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +51,19 @@ def test_the_library_repeats_nothing_and_times_nothing_out():
     assert settings["socket_timeout"] is None
     assert (settings["protocol"], settings["driver_info"]) == (PROTOCOL, None)
     assert (settings["username"], settings["password"], settings["db"]) == ("user", "secret", 3)
+
+
+@pytest.mark.parametrize("url", ["redis://host:6379/notadb", "rediss://host/1/2", "redis://host/-1", "redis://host/²"])
+def test_a_database_that_is_no_number_is_refused(url):
+    """The library would take 0, which may hold somebody else's data."""
+    with pytest.raises(ValueError, match="the database is a number"):
+        connections(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [("redis://host", 0), ("redis://host/", 0), ("redis://host/3", 3), ("unix:///run/a.sock?db=2", 2)],
+)
+def test_a_database_is_named_by_its_number(url, database):
+    """In the path, or in the query where the path is the socket's."""
+    assert connections(url).connection_kwargs.get("db", 0) == database

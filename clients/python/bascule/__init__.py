@@ -1,0 +1,68 @@
+"""Bascule's Python client: sessions whose variables outlive their workers, from Python.
+
+from bascule import Client
+
+with Client() as client, client.open() as session:
+    print(session.run("sum(range(5))").text)
+"""
+
+from bascule.answers import Completeness, Completion, FileInfo, HistoryEntry, Inspection, Variable
+from bascule.async_client import AsyncClient
+from bascule.async_session import AsyncSession
+from bascule.callbacks import Prompt
+from bascule.client import Client
+from bascule.errors import (
+    AuthenticationError,
+    BasculeError,
+    ConflictError,
+    ConnectionError,
+    ExecutionTimeoutError,
+    ForbiddenError,
+    InterruptedError,
+    InvalidRequestError,
+    MemoryLimitError,
+    NotFoundError,
+    OutcomeUnknownError,
+    QuotaExceededError,
+    RateLimitError,
+    RequestCancelledError,
+    RolledBackError,
+    SessionError,
+    SessionGoneError,
+    SettingsError,
+    TimeoutError,
+    UnavailableError,
+    WorkerDiedError,
+)  # fmt: skip
+from bascule.events import (
+    ClearOutput,
+    Committed,
+    Display,
+    Event,
+    Gap,
+    GoingAway,
+    InputRequest,
+    Reconnected,
+    RolledBack,
+    Status,
+    Stderr,
+    Stdout,
+)  # fmt: skip
+from bascule.execution import AsyncExecution, Execution, Finished, SyncExecution
+from bascule.files import AsyncFiles
+from bascule.results import ExecutionError, Frame, Logs, Receipt, Result
+from bascule.sandbox import AsyncSandbox, Sandbox
+from bascule.session import Files, Session
+from bascule.settings import Settings
+
+__all__ = [
+    "AsyncClient", "AsyncExecution", "AsyncFiles", "AsyncSandbox", "AsyncSession", "AuthenticationError",
+    "BasculeError", "ClearOutput", "Client", "Committed", "Completeness", "Completion", "ConflictError",
+    "ConnectionError", "Display", "Event", "Execution", "ExecutionError", "ExecutionTimeoutError", "FileInfo", "Files",
+    "Finished", "ForbiddenError", "Frame", "Gap", "GoingAway", "HistoryEntry", "InputRequest", "Inspection",
+    "InterruptedError", "InvalidRequestError", "Logs", "MemoryLimitError", "NotFoundError", "OutcomeUnknownError",
+    "Prompt", "QuotaExceededError", "RateLimitError", "Receipt", "Reconnected", "RequestCancelledError", "Result",
+    "RolledBack", "RolledBackError", "Sandbox", "Session", "SessionError", "SessionGoneError", "Settings",
+    "SettingsError", "Status", "Stderr", "Stdout", "SyncExecution", "TimeoutError", "UnavailableError", "Variable",
+    "WorkerDiedError",
+]  # fmt: skip
