@@ -17,32 +17,21 @@ from pydantic.json_schema import models_json_schema
 from orchestrator.transports.problems import PROBLEM_TYPE, STATUS_OF
 from orchestrator.transports.rest import models
 from orchestrator.transports.rest.events import EVENT_STREAM
-from orchestrator.transports.rest.keys import HEADER
-from orchestrator.transports.rest.models import SESSION_PATTERN
+from orchestrator.transports.rest.openapi_inputs import (
+    Schema,
+    bodies,
+    body_name,
+    body_schema,
+    headers,
+    holes,
+    query,
+    request_body,
+)
 from orchestrator.transports.rest.routes import JSON, OCTETS, ROUTES, Route
-from replwire.limits import LIMITS
-from replwire.messages import GENERATION, REQUESTS
-from replwire.schema import payload_schema
+from replwire.messages import GENERATION
 
 FILE: Final = Path("docs/reference/openapi.json")
 VERSION: Final = f"{GENERATION}.0"
-
-Schema = dict[str, Any]
-
-_BOUNDS: Final[dict[tuple[str, str], Schema]] = {
-    ("eval", "timeout_s"): {"exclusiveMinimum": 0, "maximum": 1e6},
-    ("eval", "if_seq"): {"minimum": 0, "exclusiveMaximum": 2**53},
-    ("open", "name"): {"minLength": 1, "maxLength": 128},
-    ("open", "idle_timeout_s"): {"exclusiveMinimum": 0},
-    ("open", "language"): {"enum": ["python", None]},
-    ("open", "limits"): {
-        "propertyNames": {"enum": list(LIMITS)},
-        "additionalProperties": {"type": "integer", "minimum": 0},
-    },
-    ("complete", "cursor"): {"minimum": 0},
-    ("inspect", "cursor"): {"minimum": 0},
-}
-"""What the intake asks beyond types, where a schema can say it."""
 
 _NEVER: Final = frozenset({404, 405, 426})
 """Statuses that need another address or method, or a parameter in the address."""
@@ -61,9 +50,9 @@ def document() -> Schema:
     for route in ROUTES:
         paths.setdefault(route.template, {})[route.method.lower()] = _operation(route)
     for template, item in paths.items():
-        if holes := _holes(template):
-            item["parameters"] = holes
-    schemas = _model_schemas() | {_body_name(name): _body_schema(name) for name in _bodies()}
+        if found := holes(template):
+            item["parameters"] = found
+    schemas = _model_schemas() | {body_name(name): body_schema(name) for name in bodies()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -86,10 +75,10 @@ def document() -> Schema:
 
 def _operation(route: Route) -> Schema:
     found: Schema = {"operationId": route.name, "summary": route.summary, "tags": [_tag(route.template)]}
-    if parameters := [*_query(route), *_headers(route)]:
+    if parameters := [*query(route), *headers(route)]:
         found["parameters"] = parameters
     if route.takes_body:
-        found["requestBody"] = _request_body(route)
+        found["requestBody"] = request_body(route)
     if route.is_public:
         found["security"] = []
     found["responses"] = {**_answers(route), **_problems(route)}
@@ -99,88 +88,6 @@ def _operation(route: Route) -> Schema:
 def _tag(template: str) -> str:
     words = template.split("/")
     return words[4].replace("_", " ") if len(words) > 4 else "sessions" if "sessions" in words else "server"
-
-
-# --- what goes in ---------------------------------------------------------------------------------------------------
-
-
-def _holes(template: str) -> list[Schema]:
-    known: dict[str, Schema] = {
-        "session": {"type": "string", "pattern": SESSION_PATTERN},
-        "request_id": {"type": "string", "minLength": 1, "maxLength": LIMITS["id_chars_max"].default},
-        "path": {"type": "string", "minLength": 1},
-    }
-    meanings = {
-        "session": "id of the session",
-        "request_id": "id of the eval: its `Idempotency-Key`, or the one that was made for it",
-        "path": "relative to the working folder; slashes stand as they are",
-    }
-    names = [part[1:-1] for part in template.split("/") if part.startswith("{")]
-    return [
-        {"name": name, "in": "path", "required": True, "description": meanings[name], "schema": known[name]}
-        for name in names
-    ]
-
-
-def _query(route: Route) -> list[Schema]:
-    schema = route.query.model_json_schema(by_alias=True)
-    found = []
-    for name, about in schema.get("properties", {}).items():
-        meaning = about.pop("description")
-        about.pop("title")
-        found.append({"name": name, "in": "query", "description": meaning, "schema": _without_null(about)})
-    return found
-
-
-def _without_null(about: Schema) -> Schema:
-    """A parameter is left out rather than null."""
-    parts = [part for part in about.pop("anyOf", []) if part != {"type": "null"}]
-    if about.get("default", 0) is None:
-        del about["default"]
-    return {**(parts[0] if parts else {}), **about}
-
-
-def _headers(route: Route) -> list[Schema]:
-    key = {"type": "string", "minLength": 1, "maxLength": LIMITS["id_chars_max"].default}
-    rows: list[tuple[bool, str, str, Schema]] = [
-        (route.takes_key, HEADER, "sending the same again does nothing twice", key),
-        (route.template.endswith("/events"), "Last-Event-ID", "the last cursor seen", {"type": "string"}),
-        (OCTETS in route.produces, "Range", "a part of the file", {"type": "string"}),
-        (OCTETS in route.produces, "If-None-Match", "304 when the file has this ETag still", {"type": "string"}),
-        (OCTETS in route.produces, "If-Range", "the part only when the file has this ETag still", {"type": "string"}),
-        (route.takes_file, "Content-Digest", "`sha-256=:…:` of the bytes; checked", {"type": "string"}),
-    ]
-    return [
-        {"name": name, "in": "header", "description": meaning, "schema": schema}
-        for applies, name, meaning, schema in rows
-        if applies
-    ]
-
-
-def _request_body(route: Route) -> Schema:
-    if route.request is None:
-        return {"required": False, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
-    needed = bool(_body_schema(route.request).get("required"))
-    return {"required": needed, "content": {JSON: {"schema": _ref(_body_name(route.request))}}}
-
-
-def _bodies() -> list[str]:
-    return sorted({route.request for route in ROUTES if route.request is not None})
-
-
-def _body_name(request: str) -> str:
-    return f"{REQUESTS[request].__name__}Request"
-
-
-def _body_schema(request: str) -> Schema:
-    schema = payload_schema(REQUESTS[request])
-    for name, about in schema["properties"].items():
-        about.update(_BOUNDS.get((request, name), {}))
-        if "enum" in about:
-            about.pop("anyOf", None)
-    if not schema["required"]:
-        del schema["required"]
-    return {**schema, "description": (REQUESTS[request].__doc__ or "").strip()}
 
 
 # --- what comes out -------------------------------------------------------------------------------------------------
