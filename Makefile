@@ -40,6 +40,7 @@ lint: install-dev ## formatting and lint rules and types and import rules and ge
 	@words="$$($(VENV)/lint-imports 2>&1)" || { printf '%s\n' "$$words"; exit 1; }
 	$(call step,references: docs/reference is what tables and tests say)
 	@$(VENV)/python -m replwire.reference --check
+	@$(VENV)/python -m orchestrator.transports.rest.openapi --check
 	@$(VENV)/python -m tests.support.catalogue --check
 
 pytest: install-dev ## the tests alone (docker and redis and bubblewrap as they are)
@@ -51,11 +52,12 @@ format: install-dev ## format the sources and mend what ruff can mend
 
 references: install-dev ## write the generated pages of docs/reference again
 	@$(VENV)/python -m replwire.reference
+	@$(VENV)/python -m orchestrator.transports.rest.openapi
 	@$(VENV)/python -m tests.support.catalogue
 	@$(VENV)/python -m orchestrator.runtimes.syscalls > worker-image/seccomp.json
 
 provision: ## system packages (apt-get; as root) and a Docker engine and the worker images
-	@$(PROVISION)/packages python docker redis bubblewrap
+	@$(PROVISION)/packages python docker redis bubblewrap curl
 	@$(PROVISION)/engine start
 	@$(PROVISION)/images
 

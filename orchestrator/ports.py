@@ -13,6 +13,7 @@ from typing import Protocol
 
 from orchestrator.core.commits import Commit, CommitReply
 from orchestrator.core.intents import Intent, IntentReply
+from orchestrator.core.paging import Position
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
@@ -175,6 +176,12 @@ class Store(Protocol):
 
     async def touch(self, sessions: Sequence[str]) -> None:
         """A front door has these sessions in hand: `seen_at` is now."""
+
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """At most `count` open records of a tenant, the newest first, those after a position; and the position of the
+        last one when there are more."""
 
     async def end(self, session: str) -> None:
         """Close it: the record says so for a while, all else is deleted. Repeating is fine."""

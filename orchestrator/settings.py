@@ -49,6 +49,7 @@ _BOUNDS: Final = {
     "metrics_port": Setting(ge=0, le=PORT_MAX),
     "memory_bytes": Setting(ge=MEMORY_BYTES_MIN),
     "refill_at_once": Setting(ge=1),
+    "request_burst_max": Setting(ge=1),
 }
 """Where a value outside would start a server that cannot serve."""
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel as Sandbox
     from pydantic import BaseModel as Server
 else:
-    Server = _section(HttpConfig, "channel")
+    Server = _section(HttpConfig, "channel", "limits")
     Channel = _section(ChannelConfig, "envelope_bytes_max")
     Engine = _section(EngineConfig, "limits", "sandbox", "stamp_key", "seal_key")
     Sandbox = _section(SandboxSpec, "worker", "labels")
@@ -197,7 +198,7 @@ class Settings(BaseSettings):
         """For the HTTP transport."""
         envelope_bytes_max = self.all_limits()["envelope_bytes_max"]
         channel = ChannelConfig(**self.channel.model_dump(), envelope_bytes_max=envelope_bytes_max)
-        return HttpConfig(**self.server.model_dump(), channel=channel)
+        return HttpConfig(**self.server.model_dump(), channel=channel, limits=self.all_limits())
 
     def engine_config(self) -> EngineConfig:
         """For the engine; makes the installation's keys if none are set. Raises `SettingsError`."""

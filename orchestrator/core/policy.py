@@ -62,6 +62,12 @@ def role_of(principal: Principal, role: str) -> str:
     return "driver" if drives else "observer"
 
 
+def check_look(principal: Principal) -> None:
+    """Raises `forbidden` when the principal may neither use nor watch sessions."""
+    if not principal.scopes & {"eval", "observe"}:
+        raise WireError("forbidden", "the token lacks the scope 'observe'", scope="observe")
+
+
 def lowered(limits: Mapping[str, int], asked: Mapping[str, int], field: str) -> dict[str, int]:
     """The limits with those of `asked` put in; raises `bad_message` for an unknown one, `forbidden` for a raise."""
     result = dict(limits)

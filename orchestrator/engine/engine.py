@@ -12,6 +12,7 @@ import structlog
 from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.conversation import Conversation
+from orchestrator.engine.overview import Overview
 from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.services import Services
 from orchestrator.engine.sessions import Sessions
@@ -43,6 +44,8 @@ class Engine:
         )  # fmt: skip
         self._sessions = Sessions(self._services)
         self._sweeper = Sweeper(self._services, self._sessions)
+        self.overview = Overview(self._services, self._sessions)
+        """Looks at sessions that wake nothing."""
         self._conversations: set[Conversation] = set()
 
     async def start(self) -> None:

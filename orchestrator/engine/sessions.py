@@ -69,7 +69,7 @@ class Sessions:
         new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
         record = await self._services.store.create(new_id, policy, opened)
         visible_to(record, policy.tenant, record.session)
-        session = self._in_hand(record.session) or self._take_in_hand(record)
+        session = self.in_hand(record.session) or self._take_in_hand(record)
         session.connect()
         if record.session == new_id:
             who = {"tenant": policy.tenant, "subject": policy.subject}
@@ -80,19 +80,20 @@ class Sessions:
         """An open session of this tenant; raises `not_found`, `session_gone` or `capacity`."""
         if not is_session_id(session):
             raise WireError("not_found", "no such session")
-        live = self._in_hand(session)
+        live = self.in_hand(session)
         if live is None or live.policy.tenant != tenant:
             # Another tenant's session is asked for in the store although it is in hand: the time would tell of it.
             record = visible_to(await self._services.store.read(session), tenant, session)
             # Whoever asked in the meantime may have it in hand by now.
-            live = self._in_hand(session)
+            live = self.in_hand(session)
             if live is None:
                 self._make_room()
                 live = self._take_in_hand(record)
         visible_to(live.record, tenant, session)
         return live
 
-    def _in_hand(self, session: str) -> LiveSession | None:
+    def in_hand(self, session: str) -> LiveSession | None:
+        """The session of this id, if this front door has to do with it now."""
         live = self._live.get(session)
         return None if live is None or live.phase is Phase.ENDED else live
 

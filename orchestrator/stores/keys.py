@@ -58,6 +58,7 @@ KEYS: Final = (
     Key("bascule:{<principal>}:opened", "hash", "id of an `open` → `<ms> <session> ` and the body's hash"),
     Key("bascule:{<principal>}:opened-order", "sorted set", "these ids, by when they were used (ms)"),
     Key("bascule:spent:{<nonce>}", "string", "a nonce that was used up, by whom; gone when its ticket would be anyway"),
+    Key("bascule:tenant:{<tenant>}", "sorted set", "the tenant's open sessions, by when they were made (ms)"),
     Key("bascule:index:{<shard>}", "sorted set", "open sessions, by when they were last seen (ms)"),
 )
 
@@ -93,6 +94,12 @@ def opened_keys(tenant: str, subject: str) -> tuple[bytes, bytes]:
     """The ids of `open` of one principal. Its names are digested: they are no part of a key."""
     principal = sha256(f"{tenant}\0{subject}".encode()).hexdigest()[:PRINCIPAL_CHARS]
     return f"{PREFIX}:{{{principal}}}:opened".encode(), f"{PREFIX}:{{{principal}}}:opened-order".encode()
+
+
+def tenant_key(tenant: str) -> bytes:
+    """The list of a tenant's sessions, whose name is digested likewise."""
+    digest = sha256(tenant.encode()).hexdigest()[:PRINCIPAL_CHARS]
+    return f"{PREFIX}:tenant:{{{digest}}}".encode()
 
 
 def spent_key(nonce: str) -> bytes:

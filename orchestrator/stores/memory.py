@@ -14,6 +14,7 @@ from typing import Final
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id, lineage_of
 from orchestrator.core.intents import FENCED, Intent, IntentReply
+from orchestrator.core.paging import Position
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
@@ -128,6 +129,16 @@ class MemoryStore:
             if found is not None:
                 yield found.record
 
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """A page of a tenant's open records, the newest first."""
+        found = [record async for record in self.sessions() if record.policy.tenant == tenant]
+        placed = sorted(((_position(record), record) for record in found), key=lambda item: item[0], reverse=True)
+        rest = [item for item in placed if after is None or item[0] < after]
+        part = rest[:count]
+        return [record for _, record in part], part[-1][0] if len(rest) > count else None
+
     # --- commits ------------------------------------------------------------------------------------------------
 
     async def commit(self, commit: Commit) -> CommitReply:
@@ -232,6 +243,10 @@ class MemoryStore:
     def _open(self, session: str) -> Session | None:
         found = self._find(session)
         return found if found is not None and found.record.status is Status.OPEN else None
+
+
+def _position(record: Record) -> Position:
+    return Position(round(record.created_at * 1000), record.session)
 
 
 def _refused(commit: Commit, found: Session) -> CommitReply | None:

@@ -29,14 +29,15 @@ class Admission:
         """Set when this front door goes away."""
 
     @contextlib.asynccontextmanager
-    async def enter(self, request: web.BaseRequest) -> AsyncIterator[Guest]:
-        """Hold a place for this client as long as the block runs; raises `Refusal`."""
+    async def enter(self, request: web.BaseRequest, *, by_ticket: bool = True) -> AsyncIterator[Guest]:
+        """Hold a place for this client as long as the block runs; raises `Refusal`. `by_ticket`: it may show one."""
         address = self._prover.addresses.of(request)
         if self.closed:
             raise self._no_room("draining", "this front door is going away; connect again")
         self.check_origin(request)
         with self._place(address, self._by_address, self._config.connections_per_address_max, "address"):
-            guest = await self._prover.by_token_or_ticket(request)
+            proving = self._prover
+            guest = await proving.by_token_or_ticket(request) if by_ticket else proving.by_token(request)
             with self._place(
                 guest.principal.tenant, self._by_tenant, self._config.connections_per_tenant_max, "tenant"
             ):

@@ -14,7 +14,8 @@ from aiohttp.http_websocket import WebSocketReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from orchestrator.transports.channel import Arrivals
-from orchestrator.transports.problems import SERVER, problem
+from orchestrator.transports.headers import put_on
+from orchestrator.transports.problems import problem
 
 ADDRESS_UNKNOWN: Final = "unknown"
 MASK_BIT: Final = 0x80
@@ -50,14 +51,20 @@ class Places:
             del self._by_address[address]
 
 
+def _nothing() -> None:
+    """Nobody waits."""
+
+
 class Connection(web.RequestHandler):
     """Counts what arrives; says no without repeating, to the client or to the log, what a stranger sent."""
 
-    __slots__ = ("_address", "_opening", "_places", "_response_timeout_s", "arrivals")
+    __slots__ = ("_address", "_opening", "_places", "_response_timeout_s", "arrivals", "on_gone")
 
     def __init__(self, manager: web.Server, *, places: Places, response_timeout_s: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self.arrivals = Arrivals()
+        self.on_gone: Callable[[], None] = _nothing
+        """Called when the client has gone; a request that waits for something sets it."""
         self._places = places
         self._address: str | None = None
         self._response_timeout_s = response_timeout_s
@@ -74,6 +81,7 @@ class Connection(web.RequestHandler):
         if self._address is not None:
             self._places.release(self._address)
             self._address = None
+            self.on_gone()
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -129,7 +137,7 @@ class Connection(web.RequestHandler):
             response = problem(status, "internal", "something went wrong on our side")
         if request.writer.output_size > 0:
             raise ConnectionError("a response is under way")
-        response.headers["Server"] = SERVER
+        put_on(response)
         response.force_close()
         return response
 

@@ -19,7 +19,8 @@ from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.admission import Admission, Guest, Refusal
 from orchestrator.transports.channel import Arrivals, WebSocketChannel
 from orchestrator.transports.configuration import HttpConfig
-from orchestrator.transports.problems import SERVER, problem
+from orchestrator.transports.headers import put_on
+from orchestrator.transports.problems import INCIDENT, problem
 from orchestrator.transports.watch import Watch
 from replwire.messages import SUBPROTOCOL
 
@@ -82,7 +83,7 @@ class WebSocketTransport:
             protocols=(SUBPROTOCOL,), compress=False, heartbeat=None, autoping=False, decode_text=False,
             max_msg_size=self._config.channel.envelope_bytes_max + 1, timeout=self._config.channel.close_timeout_s,
         )  # fmt: skip
-        socket.headers["Server"] = SERVER
+        put_on(socket)
         structlog.contextvars.bind_contextvars(connection_id=prefixed_id("con", secrets.token_bytes(RANDOM_BYTES)))
         try:
             if request.method != "GET" or not socket.can_prepare(request):
@@ -92,7 +93,8 @@ class WebSocketTransport:
                 await self._converse(channel, guest, session, socket.ws_protocol == SUBPROTOCOL)
         except Refusal as refusal:
             self._metrics.connections_refused.labels(refusal.reason).inc()
-            _log.info("connection refused", reason=refusal.reason, address=request.remote)
+            incident = refusal.response.get(INCIDENT)
+            _log.info("connection refused", reason=refusal.reason, address=request.remote, incident=incident)
             return refusal.response
         return socket
 

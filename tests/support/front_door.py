@@ -20,6 +20,7 @@ from orchestrator.ports import Authenticator, Channel, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig
 from orchestrator.transports.http_server import HttpServer
+from replwire.errors import WireError
 
 TOKEN = "let-me-in"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -34,6 +35,10 @@ class ScriptedEngine:
     flooded: asyncio.Event = field(default_factory=asyncio.Event)
     sent_bytes: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
+    floods_events: bool = False
+    """Whether who attaches is sent events without end."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when such a client is through."""
 
     async def converse(
         self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
@@ -49,7 +54,9 @@ class ScriptedEngine:
 
     async def _talk(self, channel: Channel) -> None:
         while (text := await channel.receive()) is not None:
-            if text == "flood":
+            if self.floods_events and '"attach"' in text:
+                await self._flood_events(channel)
+            elif text == "flood":
                 await self._flood(channel)
             elif text == "fail":
                 raise RuntimeError("as asked")
@@ -60,6 +67,13 @@ class ScriptedEngine:
             elif not channel.offer(text):
                 await channel.send(text)
 
+    async def _flood_events(self, channel: Channel) -> None:
+        event = '{"type":"stream","payload":{"name":"stdout","text":"' + "x" * 10_000 + '"},"cursor":"1.1"}'
+        while not channel.offer(event) and not self.flooded.is_set():
+            await channel.send(event)
+            self.sent_bytes += len(event)
+        self.left.set()
+
     async def _flood(self, channel: Channel) -> None:
         line = "x" * 10_000
         while not self.flooded.is_set():
@@ -67,6 +81,23 @@ class ScriptedEngine:
                 await channel.send(line)
             self.sent_bytes += len(line)
             await asyncio.sleep(0)
+
+    @property
+    def overview(self) -> "ScriptedEngine":
+        """Looks at sessions."""
+        return self
+
+    async def page(self, principal: Principal, limit: int, cursor: str | None) -> dict[str, Any]:
+        """There are none."""
+        return {"items": [], "next_cursor": None}
+
+    async def session(self, principal: Principal, session: str) -> dict[str, Any]:
+        """There is none."""
+        raise WireError("not_found", "no such session")
+
+    async def outcome(self, principal: Principal, session: str, request_id: str) -> dict[str, Any]:
+        """There is none."""
+        raise WireError("not_found", "no such session")
 
     async def checks(self) -> list[tuple[str, bool, str]]:
         """What readiness looks at."""

@@ -131,9 +131,12 @@ class History:
 class Files:
     """the session's working folder; writes and deletes are numbered and committed like evals"""
 
-    op: Literal["list", "read", "write", "delete", "stat"] = _required("what to do")
+    op: Literal["list", "read", "write", "delete", "stat", "digest"] = _required("what to do")
     path: str = _required("relative to the working folder")
     data: str | None = _optional("base64, for `write`")
+    offset: int | None = _optional("first byte, for `read`, `digest` and a `write` in parts")
+    length: int | None = _optional("how many bytes at most, for `read` and `digest`; without it, all that follow")
+    more: bool = _optional("`write`: further parts follow; the file is there, whole, after the last one", False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import secrets
 from typing import Final
 
 from orchestrator.core.session import OpenId, Record, SessionPolicy
-from orchestrator.stores.keys import index_key_of, opened_keys, session_keys
+from orchestrator.stores.keys import index_key_of, opened_keys, session_keys, tenant_key
 from orchestrator.stores.limits import StoreLimits
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.records import policy_text, record_of
@@ -29,9 +29,10 @@ async def create(
         session = await _opened_by(calls, limits, session, opened)
         keys = session_keys(session)
     arguments = (session, secrets.token_hex(NONCE_BYTES), policy_text(policy))
-    listed = run("index", (index_key_of(session),), (session,))
+    indexed = run("index", (index_key_of(session),), (session,))
+    listed = run("list", (tenant_key(policy.tenant),), (session,))
     created = run("create", (keys.record, keys.members), arguments)
-    _, reply = await calls.ask_all([listed, created], "index", "create")
+    *_, reply = await calls.ask_all([indexed, listed, created], "index", "list", "create")
     if reply is None and opened is not None:
         reply = await calls.ask(b"HGETALL", keys.record)
     record = record_of(session, reply or ())

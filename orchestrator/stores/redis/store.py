@@ -9,12 +9,13 @@ from typing import Any, Final
 from orchestrator.core.commits import Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id
 from orchestrator.core.intents import Intent, IntentReply
+from orchestrator.core.paging import Position
 from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
-from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, spent_key
+from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, spent_key, tenant_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.redis import facts, index, intents, opening
+from orchestrator.stores.redis import facts, index, intents, listing, opening
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.commits import CommitLine
 from orchestrator.stores.redis.errors import damaged, translated
@@ -89,14 +90,22 @@ class RedisStore:
 
     async def end(self, session: str) -> None:
         """Close it; the record says so for a while."""
-        keys = session_keys(session)
+        keys, record = session_keys(session), await self.read(session)
         arguments = (session, int(self._limits.tombstone_s * 1000), CONTENT_ID_BYTES)
         commands: list[Command] = [run("end", keys, arguments), (b"ZREM", index_key_of(session), session)]
+        if record is not None:
+            commands.append((b"ZREM", tenant_key(record.policy.tenant), session))
         await self._calls.ask_all(commands, "end")
 
     def sessions(self) -> AsyncIterator[Record]:
         """All records that are open."""
         return index.open_records(self._calls, self._limits.index_grace_s)
+
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """A page of a tenant's open records, the newest first."""
+        return await listing.page(self._calls, tenant, after, count, self._limits.index_grace_s)
 
     # --- commits ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from orchestrator.stores.keys import (
     opened_keys,
     session_keys,
     spent_key,
+    tenant_key,
 )  # fmt: skip
 from support.commits import fresh_session
 
@@ -20,13 +21,15 @@ from support.commits import fresh_session
 def test_the_table_names_every_key_that_is_made():
     """What the functions make is a row of the table, and every row is made by one."""
     session = fresh_session()
-    made = [*session_keys(session), *opened_keys("acme", "ann"), index_key_of(session), spent_key("0f" * 12)]
+    made = [*session_keys(session), *opened_keys("acme", "ann"), index_key_of(session)]
+    made += [spent_key("0f" * 12), tenant_key("acme")]
     patterns = [
         re.escape(row.name)
         .replace("lineage", lineage_of(session))
         .replace("<session>", session)
         .replace("<shard>", "[0-9]+")
         .replace("<principal>", "[0-9a-f]{32}")
+        .replace("<tenant>", "[0-9a-f]{32}")
         .replace("<nonce>", "0f" * 12)
         for row in KEYS
     ]
