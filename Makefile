@@ -53,7 +53,7 @@ references: install-dev ## write the generated pages of docs/reference again
 	@$(VENV)/python -m orchestrator.runtimes.syscalls > worker-image/seccomp.json
 
 provision: ## system packages (apt-get; as root) and a Docker engine and the worker images
-	@$(PROVISION)/packages python docker redis bubblewrap
+	@$(PROVISION)/packages python docker redis bubblewrap tmux
 	@$(PROVISION)/engine start
 	@$(PROVISION)/images
 

@@ -1,7 +1,7 @@
-"""The command `bascule`: serve, demo, doctor, token.
+"""The command `bascule`: those of a server here, those that speak to one in `orchestrator.commands`.
 
-Exit codes: 0 well, 1 it could not be done, 2 the command line or the settings are wrong. stdout holds what was asked
-for, stderr the logs and the reasons.
+Exit codes: 0 well, 1 it could not be done, 2 the command line or the settings are wrong; the others are in the table of
+`orchestrator.commands.exit_codes`. stdout holds what was asked for, stderr the logs and the reasons.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from orchestrator.commands.completion import completion
+from orchestrator.commands.exec import exec_
+from orchestrator.commands.repl import repl
+from orchestrator.commands.session import session
 from orchestrator.core.principal import SCOPES
 
 WRONG_SETTINGS: Final = 2
@@ -68,8 +72,13 @@ def entry() -> None:
 def main() -> None:
     """A REPL as a service: durable Python sessions in locked-down workers, behind one front door.
 
-    Exit codes: 0 done, 1 it could not be done, 2 the command line or the settings are wrong.
+    Exit codes: 0 done, 1 it could not be done, 2 the command line or the settings are wrong; docs/reference/cli.md
+    has the rest.
     """
+
+
+for _command in (repl, exec_, session, completion):
+    main.add_command(_command)
 
 
 def _with_flags(command: _Command) -> _Command:

@@ -62,6 +62,11 @@ class AsyncSession:
         cursor = self.connection.inbox.cursor
         return str(cursor) if cursor is not None else None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was closed or left here."""
+        return self._is_over
+
     # --- evals --------------------------------------------------------------------------------------------------
 
     async def run(
@@ -165,6 +170,11 @@ class AsyncSession:
     async def ping(self) -> None:
         """Return when the server has answered."""
         await self._ask("ping")
+
+    async def reconnect(self) -> None:
+        """Make the connection anew, and return when the server has answered over it."""
+        await self.connection.reconnect()
+        await self.ping()
 
     async def _ask(self, type_: str, **payload: Any) -> Json:
         return await self.connection.ask(type_, {name: value for name, value in payload.items() if value is not None})
