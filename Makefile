@@ -38,8 +38,9 @@ lint: install-dev ## formatting and lint rules and types and import rules and ge
 	@$(VENV)/mypy --no-error-summary
 	$(call step,import rules: import-linter)
 	@words="$$($(VENV)/lint-imports 2>&1)" || { printf '%s\n' "$$words"; exit 1; }
-	$(call step,references: docs/reference is what the tables of replwire say)
+	$(call step,references: docs/reference is what tables and commands say)
 	@$(VENV)/python -m replwire.reference --check
+	@$(VENV)/python -m orchestrator.reference --check
 
 pytest: install-dev ## the tests alone (docker and redis and bubblewrap as they are)
 	$(call step,tests: pytest)
@@ -50,6 +51,7 @@ format: install-dev ## format the sources and mend what ruff can mend
 
 references: install-dev ## write the generated pages of docs/reference again
 	@$(VENV)/python -m replwire.reference
+	@$(VENV)/python -m orchestrator.reference
 	@$(VENV)/python -m orchestrator.runtimes.syscalls > worker-image/seccomp.json
 
 provision: ## system packages (apt-get; as root) and a Docker engine and the worker images

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +29,7 @@ STDERR: Final = 2
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Flag, the setting that it sets, what click makes of it, and its help. Every other setting: --set NAME=VALUE.
-_FLAGS: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
+FLAGS: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
     ("--embedded", "embedded", {"is_flag": True}, "Sandboxes by bubblewrap and a private Redis; for laptops."),
     ("--runtime", "runtime", {"type": click.Choice(["docker", "bubblewrap"])}, "What makes the workers."),
     ("--redis-url", "redis.url", {}, "Where sessions are kept: redis://, rediss:// or unix://."),
@@ -81,8 +82,10 @@ for _command in (repl, exec_, session, completion):
     main.add_command(_command)
 
 
-def _with_flags(command: _Command) -> _Command:
-    for flag, setting, options, text in reversed(_FLAGS):
+def _with_flags(command: _Command, but: str = "") -> _Command:
+    for flag, setting, options, text in reversed(FLAGS):
+        if flag == but:
+            continue
         default = {} if options.get("multiple") or options.get("is_flag") else {"default": None}
         command = click.option(flag, setting.replace(".", "__"), help=text, **default, **options)(command)
     return command
@@ -198,6 +201,30 @@ def doctor(output: str, redis_url: str | None, config: Path | None, more: tuple[
     report = examine(loaded)
     _say(report.as_json() if output == "json" else report.as_text())
     sys.exit(0 if report.usable else 1)
+
+
+@main.group()
+def config() -> None:
+    """Settings."""
+
+
+@config.command()
+@partial(_with_flags, but="--origin")
+@click.option("--config", "file", type=click.Path(path_type=Path), envvar="BASCULE_CONFIG", help="TOML file.")
+@click.option("--set", "more", multiple=True, metavar="NAME=VALUE", help="Any other setting.")
+@click.option("--origin", "with_origin", is_flag=True, help="Tell where each value came from.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print [table].")
+def show(file: Path | None, more: tuple[str, ...], with_origin: bool, output: str, **flags: Any) -> None:
+    """Print the settings that `serve` would have with the same flags, environment and file; secrets masked."""
+    from orchestrator import settings
+    from orchestrator.commands.config import as_text, shown_settings
+
+    given = _nested(flags, more)
+    try:
+        shown = list(shown_settings(settings.load(given, file), list(settings.sources(given, file))))
+    except settings.SettingsError as error:
+        raise _WrongSettings(str(error)) from None
+    _say(as_text(shown, with_origin=with_origin, as_json=output == "json").rstrip("\n"))
 
 
 @main.group()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -34,6 +35,16 @@ FILE_SUFFIX: Final = "_file"
 SYSTEM_FILE: Final = Path("/etc/bascule/config.toml")
 SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal")
 """Settings that may be given as a file's content, by the same name and `_FILE`."""
+
+OTHER_VARIABLES: Final = frozenset(
+    {"BASCULE_CONFIG", "BASCULE_API_KEY", "BASCULE_API_KEY_FILE", "BASCULE_API_URL", "BASCULE_HISTORY"}
+)
+"""Of this program, and no settings of a server."""
+
+LIKENESS: Final = 0.85
+"""Of a variable's name to a setting's, from which it is taken for a mistake (0 to 1)."""
+
+_OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?=|_PORT_\d+_(TCP|UDP)(_\w+)?=|=(tcp|udp)://")
 
 MEMORY_BYTES_MIN: Final = 32 * MIB
 """Of a worker: with less its interpreter does not come up."""
@@ -221,6 +232,8 @@ class _Environment(EnvSettingsSource):
         found = dict(super()._load_env_vars())
         for name in SECRETS:
             path = found.pop(f"{PREFIX.lower()}{name}{FILE_SUFFIX}", None)
+            if path is not None and PREFIX.lower() + name in found:
+                raise SettingsError(f"{PREFIX}{name.upper()}: given twice, also as {PREFIX}{name.upper()}_FILE")
             if path is not None:
                 found[PREFIX.lower() + name] = _secret_of(Path(path), name)
         return found
@@ -261,6 +274,15 @@ def load(flags: Mapping[str, Any], file: Path | None = None) -> Settings:
     return settings
 
 
+def sources(flags: Mapping[str, Any], file: Path | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What each source says, the strongest first: `flag`, `environment`, `file`. For settings that `load` takes."""
+    yield "flag", flags
+    yield "environment", _Environment(Settings)()
+    file = file or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
+    if file is not None:
+        yield "file", tomllib.loads(file.read_text(encoding="utf-8"))
+
+
 def check_for_serving(settings: Settings) -> None:
     """Whether a server can be made from them; raises `SettingsError`, which says what is missing."""
     host = settings.http_config().host
@@ -293,10 +315,30 @@ def _check_limits(settings: Settings) -> None:
 
 def _check_environment_names() -> None:
     sections = set(Settings.model_fields)
-    for name in os.environ:
+    for name, value in os.environ.items():
+        if name.startswith(PREFIX) and NESTING not in name and (meant := _misspelt(name, value)) is not None:
+            raise SettingsError(f"{name}: there is no such setting; did you mean {meant}?")
         section, nested, _ = name.removeprefix(PREFIX).lower().partition(NESTING)
         if name.startswith(PREFIX) and nested and section not in sections:
             raise SettingsError(_unknown(name.removeprefix(PREFIX).lower().replace(NESTING, "."), name))
+
+
+def variable_of(name: str) -> str:
+    """The environment's name of a setting."""
+    return PREFIX + name.upper().replace(".", NESTING)
+
+
+def _misspelt(variable: str, value: str) -> str | None:
+    """The setting that a variable without `__` was meant for, if it is like one.
+
+    What is like none is not ours: Kubernetes gives every container `BASCULE_SERVICE_HOST`, `BASCULE_PORT=tcp://…` and
+    more when a service has the name `bascule`.
+    """
+    known = {variable_of(name) for name in names()}
+    if variable in known | OTHER_VARIABLES or _OF_KUBERNETES.search(f"{variable}={value}"):
+        return None
+    flat = {name.replace(NESTING, "_"): name for name in known | OTHER_VARIABLES}
+    return next((flat[word] for word in difflib.get_close_matches(variable, flat, 1, LIKENESS)), None)
 
 
 def names() -> Iterator[str]:
