@@ -99,7 +99,7 @@ async def _with_own_server(name: str | None) -> None:
     from bascule.terminal.repl import run_repl
 
     async with own_server() as (url, token), AsyncClient(token, url) as client:
-        await run_repl(client, name=name)
+        await run_repl(client, name=name, is_last=True)
 
 
 @contextlib.asynccontextmanager

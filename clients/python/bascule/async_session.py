@@ -62,11 +62,6 @@ class AsyncSession:
         cursor = self.connection.inbox.cursor
         return str(cursor) if cursor is not None else None
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it was closed or left here."""
-        return self._is_over
-
     # --- evals --------------------------------------------------------------------------------------------------
 
     async def run(

@@ -88,8 +88,13 @@ def words_of(error: BasculeError) -> str:
     return f"{error}{state}"
 
 
-async def run_repl(client: AsyncClient, *, session: str | None = None, name: str | None = None) -> None:
-    """A prompt on this process's terminal, in a new session or in one that is there. Raises `BasculeError`."""
+async def run_repl(
+    client: AsyncClient, *, session: str | None = None, name: str | None = None, is_last: bool = False
+) -> None:
+    """A prompt on this process's terminal, in a new session or in one that is there. Raises `BasculeError`.
+
+    `is_last`: the server ends after it, so that nobody can come back.
+    """
     screen = Screen(sys.stdout, sys.stderr, above=above_prompt)
     notices = Notices(screen)
     opening = (
@@ -99,10 +104,11 @@ async def run_repl(client: AsyncClient, *, session: str | None = None, name: str
     telling = asyncio.create_task(notices.tell())
     try:
         async with opening as opened:
-            if await Repl(opened, screen, notices, client.settings.url).run():
-                await opened.detach()
+            is_left = await Repl(opened, screen, notices, client.settings.url).run()
             asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-            if session is not None or opened.is_over:
+            if is_left:
+                await opened.detach()
+            if (is_left or session is not None) and not is_last:
                 await screen.tell(f"the session goes on; come back with: bascule repl --session {opened.id}")
     finally:
         telling.cancel()
