@@ -20,6 +20,8 @@ RESET: Final = "\x1b[0m"
 _COLOUR: Final = re.compile(rf"\x1b\[([0-9;:]{{0,{COLOUR_CHARS_MAX}}})m")
 _UNFINISHED: Final = re.compile(rf"\x1b(?:\[[0-9;:]{{0,{COLOUR_CHARS_MAX}}})?\Z")
 
+_RESETS: Final = (RESET, "\x1b[m")
+
 _PASSING: Final = "\t\n\r\b"
 _OBEYED: Final = (
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
@@ -68,7 +70,9 @@ class Filter:
 
     def _shown(self, text: str) -> str:
         shown = safe(text)
-        self._is_coloured = self._is_coloured or "\x1b[" in shown
+        last = shown.rfind("\x1b[")
+        if last >= 0:
+            self._is_coloured = not shown.startswith(_RESETS, last)
         return shown
 
 

@@ -50,9 +50,8 @@ async def _get(http: aiohttp.ClientSession, settings: Settings, path: str, query
     except (aiohttp.ClientError, OSError) as error:
         raise ConnectionError(f"no answer from the server at {settings.url}: {error}") from error
     if response.status != 200:
-        raise error_of(
-            {"code": _CODES.get(response.status, "internal"), "message": f"{url}: {response.status}", **body}
-        )
+        code = _CODES.get(response.status, "internal")
+        raise error_of({"code": code, "detail": f"{url}: status {response.status}, without a reason", **body})
     return body
 
 
