@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bascule import AsyncClient
 from support.network import network
 from support.processes import leftovers
 from support.server import TOKEN, Server
@@ -19,6 +21,8 @@ from support.tmux import Terminal
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.redis, pytest.mark.tmux]
 
 Start = Callable[..., Awaitable[Terminal]]
+
+BASCULE = (sys.executable, "-m", "orchestrator")
 
 ONE_PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -58,7 +62,7 @@ async def start(folder: Path) -> AsyncIterator[Start]:
             "BASCULE_API_KEY": TOKEN, "BASCULE_API_URL": url, "BASCULE_HISTORY": str(folder / "history"),
             "PYTHONPATH": os.pathsep.join(sys.path), "LANG": "C.UTF-8", **more,
         }  # fmt: skip
-        await terminal.start(environment, sys.executable, "-m", "orchestrator", *(words or ("repl",)))
+        await terminal.start(environment, *BASCULE, *(words or ("repl",)))
         await terminal.ends_with(">>>")
         return terminal
 
@@ -228,6 +232,56 @@ async def test_b08_a_tenant_cannot_act_on_the_terminal(embedded: Server, start: 
         assert where + shown in text, where
     assert await terminal.settings() == before
     assert "evil" not in await terminal.clipboard()
+
+
+async def test_ctrl_c_ends_a_command_that_waits(embedded: Server, start: Start):
+    """`:vars` waits behind an eval of somebody else's; after Ctrl-C the prompt is there."""
+    terminal = await start(embedded.url)
+    text = await terminal.shows("[session ses_")
+    session = text.partition("[session ")[2].partition(";")[0]
+    async with AsyncClient(TOKEN, embedded.url) as client, client.attach(session) as other:
+        begun = asyncio.Event()
+        code = "import time; print('on'); time.sleep(20)"
+        running = asyncio.create_task(other.run(code, on_stdout=lambda text: begun.set()))
+        await begun.wait()
+        await terminal.enter(":vars")
+        await terminal.ends_with(">>> :vars")
+        await terminal.press("C-c")
+        await terminal.ends_with("^C>>>")
+        await terminal.enter(":interrupt")
+        await terminal.shows("[interrupted]")
+        assert (await running).error.code == "interrupted"
+
+
+async def test_without_a_server_one_is_offered(start: Start, state: Path, folder: Path):
+    """Yes starts it; a key or an address that was given is taken at its word."""
+    terminal = Terminal(folder)
+    environment = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "LANG": "C.UTF-8",
+        "BASCULE_HISTORY": "",
+        "TMPDIR": str(state),
+    }
+    await terminal.start(environment, *BASCULE, "repl")
+    try:
+        await terminal.shows("no API key", "Start one here for this prompt")
+        await terminal.enter("y")
+        await terminal.ends_with(">>>")
+        await terminal.enter("6 * 7")
+        await terminal.ends_with("42", ">>>")
+        await terminal.press("C-d")
+        assert await terminal.ended() == 0
+    finally:
+        await terminal.stop()
+    assert list(state.iterdir()) == []
+    await terminal.start(
+        {**environment, "BASCULE_API_KEY": "k", "BASCULE_API_URL": "ws://127.0.0.1:1"}, *BASCULE, "repl"
+    )
+    try:
+        assert await terminal.ended() == 5
+        assert "Start one here" not in await terminal.screen()
+    finally:
+        await terminal.stop()
 
 
 async def test_colon_commands(embedded: Server, start: Start, tmp_path: Path):

@@ -11,24 +11,25 @@ WIDTH, HEIGHT = 100, 30
 PATIENCE_S = 30.0
 POLL_S = 0.05
 
-_END = "#{pane_dead} #{pane_dead_status}"
-
 
 class Terminal:
     """One window, 100 by 30, on a tmux server of its own."""
 
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "tmux.sock"
+        self._status = folder / "status"
 
     async def start(self, environment: Mapping[str, str], *words: str) -> None:
-        """Run a program in it. The window stays when the program has ended, and says with which status."""
+        """Run a program in it. The window stays when the program has ended."""
         config = self._socket.with_name("tmux.conf")
-        config.write_text(
-            f"set -g remain-on-exit on\nset -g history-limit 100000\nset -g default-size {WIDTH}x{HEIGHT}\n"
-        )
+        config.write_text("set -g remain-on-exit on\nset -g history-limit 100000\n")
         given = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
-        await self._tmux("-f", str(config), "new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), *given,
-                         shlex.join(words))  # fmt: skip
+        # tmux itself loses the status of one program in two. Ctrl-C is not for the shell.
+        new, status = (shlex.quote(str(path)) for path in (self._status.with_suffix(".new"), self._status))
+        program = f"trap : INT; {shlex.join(words)}; echo $? > {new}; mv {new} {status}"
+        self._status.unlink(missing_ok=True)
+        size = ("-x", str(WIDTH), "-y", str(HEIGHT))
+        await self._tmux("-f", str(config), "new-session", "-d", *size, *given, f"sh -c {shlex.quote(program)}")
 
     async def type(self, text: str) -> None:
         """Characters, as they are."""
@@ -74,11 +75,9 @@ class Terminal:
     async def ended(self) -> int:
         """Wait for the end of the program; its exit status."""
         async with asyncio.timeout(PATIENCE_S):
-            while not (said := await self._tmux("display-message", "-p", "#{pane_dead} #{pane_dead_status}")).strip(
-                "0\n "
-            ):
+            while not self._status.exists():
                 await asyncio.sleep(POLL_S)
-        return int(said.split()[1])
+        return int(self._status.read_text())
 
     async def settings(self) -> str:
         """Of the pane: whether it shows its alternate screen, its title, whether its cursor is to be seen."""

@@ -38,7 +38,7 @@ class Prompt:
         self._lines: PromptSession[str] = PromptSession(
             history=history, lexer=PygmentsLexer(PythonLexer), completer=WireCompleter(session, commands),
             complete_while_typing=False, key_bindings=Enter(session).bindings(), multiline=True, style=_STYLE,
-            prompt_continuation=NEXT, bottom_toolbar=self._toolbar, enable_open_in_editor=True,
+            prompt_continuation=NEXT, bottom_toolbar=self._toolbar, enable_open_in_editor=True, enable_suspend=True,
         )  # fmt: skip
         self._signature.follow(self._lines.default_buffer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from functools import partial
 from typing import Final
 
 from bascule.async_client import AsyncClient
@@ -41,12 +42,35 @@ class Repl:
             await self._screen.tell(self._complaint)
         while self._commands.leaving is None:
             try:
-                await self._do(await self._prompt.read())
+                await self._interruptible(await self._prompt.read())
             except KeyboardInterrupt:
                 continue
             except EOFError:
                 break
         return self._commands.leaving == "detach"
+
+    async def _interruptible(self, text: str) -> None:
+        """Ctrl-C goes to the eval that runs, or ends the command that waits. Raises `KeyboardInterrupt` for that."""
+        doing = asyncio.create_task(self._do(text))
+        was_pressed = False
+
+        def pressed() -> None:
+            nonlocal was_pressed
+            was_pressed = not self._runner.interrupt()
+            if was_pressed:
+                doing.cancel()
+
+        # Each prompt takes the handler away when it ends.
+        listen = partial(asyncio.get_running_loop().add_signal_handler, signal.SIGINT, pressed)
+        self._runner.listen = listen
+        listen()
+        try:
+            await doing
+        except asyncio.CancelledError:
+            doing.cancel()
+            if not was_pressed:
+                raise
+            raise KeyboardInterrupt from None
 
     async def _do(self, text: str) -> None:
         try:
@@ -65,8 +89,6 @@ class Repl:
             await self._screen.tell(words_of(error))
 
     async def _evaluate(self, code: str) -> None:
-        # Each prompt takes the handler away when it ends.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._runner.interrupt)
         await self._show(await self._runner.run(code))
 
     async def _show(self, done: Execution) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from bascule.async_session import AsyncSession
 from bascule.errors import BasculeError
 from bascule.evaluation import EvalOptions, Evaluation
-from bascule.events import Display, Event, Gap, InputRequest, Stderr, Stdout
+from bascule.events import ClearOutput, Display, Event, Gap, InputRequest, Stderr, Stdout
 from bascule.execution import AsyncExecution, Execution
 from bascule.results import Result
 from bascule.terminal.pictures import Pictures
@@ -39,6 +39,8 @@ class Runner:
         self._evaluation: Evaluation[AsyncExecution] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._side_tasks: set[asyncio.Task[None]] = set()
+        self.listen: Callable[[], None] = lambda: None
+        """Called when a question was asked on the terminal, which takes the handler of Ctrl-C away."""
         self.interrupts = 0
         """Ctrl-C during the last eval."""
 
@@ -80,6 +82,8 @@ class Runner:
                 await self._screen.write(event.text, "stderr")
             case Display():
                 await self.show(event.result)
+            case ClearOutput():
+                await self._screen.clear_line()
             case Gap():
                 await self._screen.tell("output is missing here: it came while the connection was lost")
             case InputRequest():
@@ -105,7 +109,11 @@ class Runner:
         """In a task of its own: the eval may end, or say more, while nobody answers."""
         assert self._ask is not None
         try:
-            await evaluation.send_input(event, await self._ask(event))
+            try:
+                answer = await self._ask(event)
+            finally:
+                self.listen()
+            await evaluation.send_input(event, answer)
         except EOFError:
             await self._screen.tell(NO_MORE_INPUT)
             self._stop()
@@ -122,15 +130,16 @@ class Runner:
 
     # --- Ctrl-C -------------------------------------------------------------------------------------------------
 
-    def interrupt(self) -> None:
-        """What Ctrl-C does: stop the eval; the second time, wait for it no longer."""
-        self.interrupts += 1
+    def interrupt(self) -> bool:
+        """What Ctrl-C does: stop the eval; the second time, wait for it no longer. False when none runs."""
         if self._following is None:
-            return
+            return False
+        self.interrupts += 1
         if self.interrupts > 1:
             self._following.cancel()
         else:
             self._stop()
+        return True
 
     def _stop(self) -> None:
         task = asyncio.create_task(self._interrupt())

@@ -67,6 +67,12 @@ class Screen:
         """A whole tenant's text with a line end behind it, after what was written before."""
         await self.write(text if text.endswith("\n") else text + "\n", name)
 
+    async def clear_line(self) -> None:
+        """Forget the line that was begun, on a terminal: what `clear_output()` can mean there."""
+        if self._is_mid_line and self._streams["stdout"].isatty():
+            await self._put("\r\x1b[K", "stdout")
+            self._is_mid_line = False
+
     async def tell(self, words: str, *, more_follows: bool = False) -> None:
         """A line of our own, on stderr. `more_follows`: the next one takes its place."""
         stream = self._streams["stderr"]
