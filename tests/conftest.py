@@ -21,7 +21,7 @@ import pytest
 from orchestrator.runtimes.asking import said_by
 from orchestrator.runtimes.bubblewrap_ground import PROBE, find_bwrap
 
-pytest_plugins = ["support.servers"]
+pytest_plugins = ["support.servers", "support.terminals"]
 
 PROBE_TIMEOUT_S = 10.0
 WORKER_IMAGE = "bascule-worker:latest"

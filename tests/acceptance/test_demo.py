@@ -53,7 +53,7 @@ async def test_a_signal_ends_it_in_order(number: signal.Signals, state: Path) ->
 
 @pytest.mark.tmux
 async def test_on_a_terminal_there_is_a_prompt(state: Path, tmp_path: Path) -> None:
-    """It sees the variable, and Ctrl-D ends it and all that was started; more of it is in `test_terminal`."""
+    """It sees the variable, and Ctrl-D ends it and all that was started; the rest of it is in `test_terminal`."""
     terminal = Terminal(tmp_path)
     environment = {"TMPDIR": str(state), "PYTHONPATH": os.pathsep.join(sys.path), "LANG": "C.UTF-8",
                    "BASCULE_HISTORY": ""}  # fmt: skip

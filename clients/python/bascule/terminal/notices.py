@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from bascule.events import Disconnected, Event, GoingAway, Reconnected, RolledBack, Status
@@ -15,8 +16,10 @@ NAMES_SHOWN_MAX: Final = 10
 class Notices:
     """Hears every event of a session, and tells those that people should know of."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, refresh: Callable[[], bool] = lambda: False) -> None:
+        """`refresh` draws the prompt anew, which shows whether the connection is lost; False when there is none."""
         self._screen = screen
+        self._refresh = refresh
         self._waiting: asyncio.Queue[Event] = asyncio.Queue()
         self.is_away = False
         """Whether the connection is lost now."""
@@ -35,6 +38,8 @@ class Notices:
 
     async def _tell(self, event: Event) -> None:
         match event:
+            case Disconnected() if self._refresh():
+                pass
             case Disconnected():
                 await self._screen.tell(f"connection lost ({event.reason}); reconnecting…", more_follows=True)
             case Reconnected():

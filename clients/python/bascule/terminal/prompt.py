@@ -59,10 +59,18 @@ class Prompt:
         return await line.prompt_async(ANSI(safe(asked.prompt)), is_password=asked.password)
 
 
-async def above_prompt(write: Callable[[], None]) -> None:
-    """Write now, or above the line that is being typed."""
+def refresh_prompt() -> bool:
+    """Draw what is being typed, and the line below it, anew. False when nothing is."""
     app = get_app_or_none()
     if app is None or not app.is_running:
-        write()
-    else:
+        return False
+    app.invalidate()
+    return True
+
+
+async def above_prompt(write: Callable[[], None]) -> None:
+    """Write now, or above the line that is being typed."""
+    if refresh_prompt():
         await asyncio.shield(asyncio.ensure_future(run_in_terminal(write)))
+    else:
+        write()

@@ -15,7 +15,7 @@ from bascule.execution import Execution
 from bascule.terminal.colon import HELP, Commands, Wrong
 from bascule.terminal.history import open_history
 from bascule.terminal.notices import Notices, names_of
-from bascule.terminal.prompt import Prompt, above_prompt
+from bascule.terminal.prompt import Prompt, above_prompt, refresh_prompt
 from bascule.terminal.running import GivenUp, Runner
 from bascule.terminal.screen import Screen
 from replwire.errors import ERROR_CODES
@@ -118,7 +118,7 @@ async def run_repl(
     `is_last`: the server ends after it, so that nobody can come back.
     """
     screen = Screen(sys.stdout, sys.stderr, above=above_prompt)
-    notices = Notices(screen)
+    notices = Notices(screen, refresh_prompt)
     opening = (
         client.open(name=name, on_event=notices.hear) if session is None
         else client.attach(session, on_event=notices.hear)

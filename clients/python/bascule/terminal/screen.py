@@ -60,7 +60,10 @@ class Screen:
         """The end of an eval's output: colours end, and on a terminal the next thing begins on a line of its own."""
         for name, pieces in self._filters.items():
             await self._put(pieces.end(), name)
-        if self._is_mid_line and self._streams["stdout"].isatty():
+        if self._note_is_open:
+            self._note_is_open = False
+            await self._put("\n", "stderr")
+        elif self._is_mid_line and self._streams["stdout"].isatty():
             await self._put("\n", "stdout")
 
     async def line(self, text: str, name: str = "stdout") -> None:

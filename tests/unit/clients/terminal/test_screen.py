@@ -62,6 +62,9 @@ async def test_a_lost_connection_is_one_line(tty: Tty):
     await notices._tell(Disconnected("again"))
     await screen.write("output")
     assert tty.getvalue().endswith("reconnecting…]\x1b[0m\noutput")
+    await notices._tell(Disconnected("and again"))
+    await screen.finish()
+    assert tty.getvalue().endswith("reconnecting…]\x1b[0m\n")
 
 
 @pytest.mark.parametrize(
