@@ -17,7 +17,8 @@ from orchestrator.cli import FLAGS
 from orchestrator.cli import main as bascule
 from orchestrator.commands.exit_codes import MEANINGS
 from orchestrator.meanings import meanings
-from orchestrator.settings import NESTING, OTHER_VARIABLES, SECRETS, Settings, names, variable_of
+from orchestrator.setting_variables import NESTING, OTHER_VARIABLES, variable_of
+from orchestrator.settings import SECRETS, Settings, names
 from replwire.limits import LIMITS
 
 FOLDER: Final = Path("docs/reference")

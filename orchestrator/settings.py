@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -26,25 +25,14 @@ from pydantic_settings import SettingsError as SourceError
 from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
 from orchestrator.core.sandbox import MIB, SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.setting_variables import NESTING, PREFIX, misspelt
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
 from replwire.limits import LIMITS, default_limits
 
-PREFIX: Final = "BASCULE_"
-NESTING: Final = "__"
 FILE_SUFFIX: Final = "_file"
 SYSTEM_FILE: Final = Path("/etc/bascule/config.toml")
 SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal")
 """Settings that may be given as a file's content, by the same name and `_FILE`."""
-
-OTHER_VARIABLES: Final = frozenset(
-    {"BASCULE_CONFIG", "BASCULE_API_KEY", "BASCULE_API_KEY_FILE", "BASCULE_API_URL", "BASCULE_HISTORY"}
-)
-"""Of this program, and no settings of a server."""
-
-LIKENESS: Final = 0.85
-"""Of a variable's name to a setting's, from which it is taken for a mistake (0 to 1)."""
-
-_OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?=|_PORT_\d+_(TCP|UDP)(_\w+)?=|=(tcp|udp)://")
 
 MEMORY_BYTES_MIN: Final = 32 * MIB
 """Of a worker: with less its interpreter does not come up."""
@@ -316,29 +304,11 @@ def _check_limits(settings: Settings) -> None:
 def _check_environment_names() -> None:
     sections = set(Settings.model_fields)
     for name, value in os.environ.items():
-        if name.startswith(PREFIX) and NESTING not in name and (meant := _misspelt(name, value)) is not None:
+        if name.startswith(PREFIX) and NESTING not in name and (meant := misspelt(name, value, names())) is not None:
             raise SettingsError(f"{name}: there is no such setting; did you mean {meant}?")
         section, nested, _ = name.removeprefix(PREFIX).lower().partition(NESTING)
         if name.startswith(PREFIX) and nested and section not in sections:
             raise SettingsError(_unknown(name.removeprefix(PREFIX).lower().replace(NESTING, "."), name))
-
-
-def variable_of(name: str) -> str:
-    """The environment's name of a setting."""
-    return PREFIX + name.upper().replace(".", NESTING)
-
-
-def _misspelt(variable: str, value: str) -> str | None:
-    """The setting that a variable without `__` was meant for, if it is like one.
-
-    What is like none is not ours: Kubernetes gives every container `BASCULE_SERVICE_HOST`, `BASCULE_PORT=tcp://…` and
-    more when a service has the name `bascule`.
-    """
-    known = {variable_of(name) for name in names()}
-    if variable in known | OTHER_VARIABLES or _OF_KUBERNETES.search(f"{variable}={value}"):
-        return None
-    flat = {name.replace(NESTING, "_"): name for name in known | OTHER_VARIABLES}
-    return next((flat[word] for word in difflib.get_close_matches(variable, flat, 1, LIKENESS)), None)
 
 
 def names() -> Iterator[str]:

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from bascule.terminal.tables import table
-from orchestrator.settings import Settings, names, variable_of
+from orchestrator.setting_variables import variable_of
+from orchestrator.settings import Settings, names
 
 Sources = Sequence[tuple[str, Mapping[str, Any]]]
 

@@ -13,6 +13,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = {
+    "bascule": REPOSITORY / "clients" / "python" / "bascule",
     "orchestrator": REPOSITORY / "orchestrator",
     "replwire": REPOSITORY / "worker-image" / "replwire",
     "replworker": REPOSITORY / "worker-image" / "replworker",
