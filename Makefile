@@ -38,9 +38,11 @@ lint: install-dev ## formatting and lint rules and types and import rules and ge
 	@$(VENV)/mypy --no-error-summary
 	$(call step,import rules: import-linter)
 	@words="$$($(VENV)/lint-imports 2>&1)" || { printf '%s\n' "$$words"; exit 1; }
-	$(call step,references: docs/reference is what tables and commands say)
+	$(call step,references: docs/reference is what tables, commands and tests say)
 	@$(VENV)/python -m replwire.reference --check
 	@$(VENV)/python -m orchestrator.reference --check
+	@$(VENV)/python -m orchestrator.transports.rest.openapi --check
+	@$(VENV)/python -m tests.support.catalogue --check
 
 pytest: install-dev ## the tests alone (docker and redis and bubblewrap as they are)
 	$(call step,tests: pytest)
@@ -52,10 +54,12 @@ format: install-dev ## format the sources and mend what ruff can mend
 references: install-dev ## write the generated pages of docs/reference again
 	@$(VENV)/python -m replwire.reference
 	@$(VENV)/python -m orchestrator.reference
+	@$(VENV)/python -m orchestrator.transports.rest.openapi
+	@$(VENV)/python -m tests.support.catalogue
 	@$(VENV)/python -m orchestrator.runtimes.syscalls > worker-image/seccomp.json
 
 provision: ## system packages (apt-get; as root) and a Docker engine and the worker images
-	@$(PROVISION)/packages python docker redis bubblewrap tmux
+	@$(PROVISION)/packages python docker redis bubblewrap tmux curl
 	@$(PROVISION)/engine start
 	@$(PROVISION)/images
 

@@ -12,7 +12,6 @@ import gc
 import hashlib
 import os
 import resource
-import secrets
 import signal
 import socket
 import time
@@ -23,9 +22,14 @@ from typing import Final
 
 import structlog
 
-from orchestrator.auth.api_keys import ApiKeys, KeysFileError
+from orchestrator.auth.api_keys import ApiKeys
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
+from orchestrator.auth.jwt_tokens import JwtIssuer
+from orchestrator.auth.rereading import AuthFileError
+from orchestrator.auth.revocations import Revocations
+from orchestrator.auth.tickets import Tickets
+from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
 from orchestrator.ports import Authenticator, Runtime, Store
@@ -41,7 +45,6 @@ from replwire.errors import WireError
 
 WORKERS: Final = "workers"
 INSTALLATION_CHARS: Final = 16
-SERVER_NAME_BYTES: Final = 4
 REFUSED: Final = "refused"
 """How a store that does not take our password says so in the `cause` of its error."""
 
@@ -98,10 +101,10 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     ended = _signals()
     async with contextlib.AsyncExitStack() as parts:
         try:
-            parts.enter_context(only_server(settings.state_folder))
+            folder_name = parts.enter_context(only_server(settings.state_folder))
         except StateError as error:
             raise StartError(str(error)) from None
-        door = await _build(settings, parts)
+        door = await _build(settings, _server_name(folder_name), parts)
         announce(f"ready {door.url}")
         _log.info("server started", url=door.url, metrics_port=door.metrics_port)
         gc.collect()
@@ -111,8 +114,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     _log.info("server stopped")
 
 
-async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpServer:
-    """Every part, each to be ended by `parts` in the reverse order."""
+async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack) -> HttpServer:
+    """Every part of the server of that name, each to be ended by `parts` in the reverse order."""
     metrics = Metrics(version())
     authenticator = build_authenticator(settings)
     config = settings.engine_config()
@@ -121,10 +124,12 @@ async def _build(settings: Settings, parts: contextlib.AsyncExitStack) -> HttpSe
         parts.push_async_callback(found.private.stop_even_if_found)
     await _look_at_store(found.store)
     runtime = await build_runtime(settings, config)
-    name, clock = _server_name(), SystemClock()
-    engine = Engine(runtime=runtime, store=found.store, clock=clock, config=config, metrics=metrics, server_name=name)
+    engine = Engine(
+        runtime=runtime, store=found.store, clock=SystemClock(), config=config, metrics=metrics, server_name=name
+    )
     parts.push_async_callback(engine.close)
-    door = HttpServer(engine, authenticator, settings.http_config(), metrics)
+    tickets = Tickets(config.stamp_key, found.store.spend, authenticator.stands)
+    door = HttpServer(engine, authenticator, settings.http_config(), metrics, tickets)
     parts.push_async_callback(door.stop)
     try:
         door.claim_ports()
@@ -159,8 +164,9 @@ def version() -> str:
         return "unknown"
 
 
-def _server_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(SERVER_NAME_BYTES)}"
+def _server_name(folder_name: str) -> str:
+    """The same for every server of this folder, one after the other: what one leaves half done, the next one owns."""
+    return f"{socket.gethostname()}-{folder_name}"
 
 
 def _signals() -> asyncio.Event:
@@ -180,15 +186,27 @@ def _signals() -> asyncio.Event:
 
 def build_authenticator(settings: Settings) -> Authenticator:
     """All ways to prove who one is that are set up; raises `SettingsError`."""
-    found: list[Authenticator] = []
     try:
-        if settings.auth.dev_token is not None:
-            found.append(DevToken(settings.auth.dev_token.get_secret_value()))
-        if settings.auth.keys_file is not None:
-            found.append(ApiKeys(settings.auth.keys_file))
-    except (KeysFileError, ValueError) as error:
+        return Chain([authenticator for _, authenticator in ways_to_prove(settings)], revocations(settings))
+    except (AuthFileError, ValueError) as error:
         raise SettingsError(f"auth: {error}") from None
-    return Chain(found)
+
+
+def ways_to_prove(settings: Settings) -> list[tuple[str, Authenticator]]:
+    """Each by its setting and what that says; raises `AuthFileError` or `ValueError`."""
+    auth, found = settings.auth, list[tuple[str, Authenticator]]()
+    if auth.dev_token is not None:
+        found.append(("auth.dev_token", DevToken(auth.dev_token.get_secret_value())))
+    if auth.keys_file is not None:
+        found.append((f"auth.keys_file {auth.keys_file}", ApiKeys(auth.keys_file)))
+    found.extend((f"auth.jwt {config.issuer}", JwtIssuer(config)) for config in auth.jwt)
+    return found
+
+
+def revocations(settings: Settings) -> Callable[[Principal], bool]:
+    """Who is refused all the same; raises `AuthFileError`."""
+    file = settings.auth.revocations_file
+    return Revocations(file) if file is not None else lambda _: False
 
 
 async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:

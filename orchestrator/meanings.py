@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from orchestrator import settings
+from orchestrator.auth.jwt_config import JwtConfig
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig
@@ -29,6 +30,7 @@ def meanings() -> dict[str, str]:
         kind = _MADE_FROM.get(section, item.annotation)
         if isinstance(kind, type) and (section in _MADE_FROM or issubclass(kind, BaseModel)):
             found |= dict(_fields(f"{section}.", kind))
+    found |= dict(_fields("auth.jwt.", JwtConfig))
     return found
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.intents import Intent, IntentReply
+from orchestrator.core.paging import Position
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, WorkerAddress
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
 
 
 class Clock(Protocol):
@@ -49,6 +51,20 @@ class Authenticator(Protocol):
 
     def authenticate(self, token: str) -> Principal:
         """Raises `WireError("unauthenticated")`, always with the same words and in the same time."""
+
+    def stands(self, principal: Principal) -> bool:
+        """Whether a principal that was let in would be let in now, as it was: not expired or revoked, its key known."""
+
+
+class TicketOffice(Protocol):
+    """One-time tickets in place of a token, for browsers, whose WebSockets can't show one."""
+
+    def issue(self, principal: Principal) -> tuple[str, int]:
+        """A ticket and the seconds that it is good for; raises `unauthenticated` when the principal has expired."""
+
+    async def redeem(self, ticket: str) -> Principal:
+        """Who got it, once only; raises `WireError`: `unauthenticated`, always with the same words, or
+        `store_unavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +132,12 @@ class Store(Protocol):
     async def facts(self) -> StoreFacts:
         """Ask the store what it is; also the readiness probe."""
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`."""
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`.
+
+        `opened`: by which request. If that one has opened a session before, its record as it is now comes back, closed
+        ones too; with another body `WireError("conflict")`.
+        """
 
     async def read(self, session: str) -> Record | None:
         """The record as it is now."""
@@ -132,6 +152,12 @@ class Store(Protocol):
 
     async def commit(self, commit: Commit) -> CommitReply:
         """The one script of durability.md. Safe to repeat with the same arguments."""
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """Write that these are on their way to their workers; the commit of an id takes its intent away."""
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """These were not started after all."""
 
     async def checkpoint(self, session: str) -> Checkpoint | None:
         """The last committed state, None when nothing was committed."""
@@ -151,8 +177,17 @@ class Store(Protocol):
     async def touch(self, sessions: Sequence[str]) -> None:
         """A front door has these sessions in hand: `seen_at` is now."""
 
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """At most `count` open records of a tenant, the newest first, those after a position; and the position of the
+        last one when there are more."""
+
     async def end(self, session: str) -> None:
         """Close it: the record says so for a while, all else is deleted. Repeating is fine."""
+
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up: True the first time within `ttl_s` seconds, whichever front door asks."""
 
     async def sweep_chunks(self) -> int:
         """Delete chunks that were put and never committed, once their grace is over; how many there were."""

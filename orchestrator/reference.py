@@ -13,9 +13,9 @@ import click
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from orchestrator.cli import FLAGS
 from orchestrator.cli import main as bascule
 from orchestrator.commands.exit_codes import MEANINGS
+from orchestrator.commands.flags import FLAGS
 from orchestrator.meanings import meanings
 from orchestrator.setting_variables import NESTING, OTHER_VARIABLES, variable_of
 from orchestrator.settings import SECRETS, Settings, names

@@ -8,23 +8,37 @@ so that no setting is written down twice. A name that is no setting is an error 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 from pydantic import Field as Setting
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
 from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
-from orchestrator.core.sandbox import MIB, SandboxSpec
+from orchestrator.auth.jwt_config import JwtConfig
+from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.setting_sections import (
+    Auth,
+    Bubblewrap,
+    Channel,
+    Docker,
+    Engine,
+    Keys,
+    Log,
+    Redis,
+    Sandbox,
+    Server,
+)
 from orchestrator.setting_variables import NESTING, PREFIX, misspelt
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
 from replwire.limits import LIMITS, default_limits
@@ -34,107 +48,9 @@ SYSTEM_FILE: Final = Path("/etc/bascule/config.toml")
 SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal")
 """Settings that may be given as a file's content, by the same name and `_FILE`."""
 
-MEMORY_BYTES_MIN: Final = 32 * MIB
-"""Of a worker: with less its interpreter does not come up."""
-PORT_MAX: Final = 65535
-
-_COUNTED: Final = Setting(ge=0)
-_MEASURED: Final = Setting(gt=0, allow_inf_nan=False)
-"""Times and shares: with an interval of 0 a round never ends, with a time-out of 0 nobody is in time."""
-_BOUNDS: Final = {
-    "port": Setting(ge=0, le=PORT_MAX),
-    "metrics_port": Setting(ge=0, le=PORT_MAX),
-    "memory_bytes": Setting(ge=MEMORY_BYTES_MIN),
-    "refill_at_once": Setting(ge=1),
-}
-"""Where a value outside would start a server that cannot serve."""
-_STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
 
 class SettingsError(Exception):
     """Settings that can't be used: each line names one and says what to do."""
-
-
-def _section(kind: type, *left_out: str) -> type[BaseModel]:
-    """A section that holds the fields of a frozen dataclass, with its defaults."""
-    hints = get_type_hints(kind)
-    taken: dict[str, Any] = {
-        item.name: (_bounded(item.name, hints[item.name]), _default(item))
-        for item in fields(kind)
-        if item.name not in left_out
-    }
-    return create_model(f"{kind.__name__}Section", __config__=_STRICT, **taken)
-
-
-def _bounded(name: str, hint: Any) -> Any:
-    """Sizes and counts are never negative, times are longer than nothing, and some have bounds of their own."""
-    if hint is float:
-        return Annotated[hint, _MEASURED]
-    return Annotated[hint, _BOUNDS.get(name, _COUNTED)] if hint in (int, int | None) else hint
-
-
-def _default(item: Field[Any]) -> Any:
-    return item.default_factory() if item.default_factory is not MISSING else item.default
-
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel as Channel
-    from pydantic import BaseModel as Engine
-    from pydantic import BaseModel as Sandbox
-    from pydantic import BaseModel as Server
-else:
-    Server = _section(HttpConfig, "channel")
-    Channel = _section(ChannelConfig, "envelope_bytes_max")
-    Engine = _section(EngineConfig, "limits", "sandbox", "stamp_key", "seal_key")
-    Sandbox = _section(SandboxSpec, "worker", "labels")
-
-
-class Auth(BaseModel):
-    """Who may connect."""
-
-    model_config = _STRICT
-    dev_token: SecretStr | None = None
-    keys_file: Path | None = None
-
-
-class Docker(BaseModel):
-    """The runtime `docker`."""
-
-    model_config = _STRICT
-    host: str | None = None
-    runtime: str | None = None
-    """The engine's own runtime for workers; `runsc` is gVisor."""
-
-
-class Bubblewrap(BaseModel):
-    """The runtime `bubblewrap`."""
-
-    model_config = _STRICT
-    python: Path | None = None
-
-
-class Redis(BaseModel):
-    """The store."""
-
-    model_config = _STRICT
-    url: SecretStr | None = None
-    password: SecretStr | None = None
-
-
-class Keys(BaseModel):
-    """Keys that all front doors share."""
-
-    model_config = _STRICT
-    stamp: SecretStr | None = None
-    seal: SecretStr | None = None
-
-
-class Log(BaseModel):
-    """What is written to stderr."""
-
-    model_config = _STRICT
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
 
 
 class Settings(BaseSettings):
@@ -190,7 +106,7 @@ class Settings(BaseSettings):
         """For the HTTP transport."""
         envelope_bytes_max = self.all_limits()["envelope_bytes_max"]
         channel = ChannelConfig(**self.channel.model_dump(), envelope_bytes_max=envelope_bytes_max)
-        return HttpConfig(**self.server.model_dump(), channel=channel)
+        return HttpConfig(**self.server.model_dump(), channel=channel, limits=self.all_limits())
 
     def engine_config(self) -> EngineConfig:
         """For the engine; makes the installation's keys if none are set. Raises `SettingsError`."""
@@ -279,8 +195,12 @@ def check_for_serving(settings: Settings) -> None:
             f"the dev token is for loopback only, and this would listen on {host}: "
             "leave --dev-token out and use --keys-file (`bascule token create` makes keys), or listen on localhost"
         )
-    if settings.auth.dev_token is None and settings.auth.keys_file is None:
-        raise SettingsError("nobody could connect: give --dev-token TOKEN (on loopback) or --keys-file FILE")
+    if settings.auth.dev_token is None and settings.auth.keys_file is None and not settings.auth.jwt:
+        raise SettingsError(
+            "nobody could connect: give --dev-token TOKEN (on loopback) or --keys-file FILE, "
+            "or [[auth.jwt]] in the file of --config"
+        )
+    _check_proxies(settings.http_config().trusted_proxies)
     _check_origins(settings.http_config().origins)
     if not settings.embedded and settings.runtime is None:
         raise SettingsError("choose where workers run: --embedded (a laptop), or --runtime docker|bubblewrap")
@@ -293,6 +213,14 @@ def _check_origins(origins: tuple[str, ...]) -> None:
         parts = urlsplit(origin)
         if origin != f"{parts.scheme}://{parts.netloc}" or not parts.scheme or not parts.netloc:
             raise SettingsError(f"server.origins: {origin!r} is no origin: write it as https://console.example.com")
+
+
+def _check_proxies(proxies: tuple[str, ...]) -> None:
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise SettingsError(f"server.trusted_proxies: {proxy!r} is neither an address nor a network") from None
 
 
 def _check_limits(settings: Settings) -> None:
@@ -317,6 +245,8 @@ def names() -> Iterator[str]:
         kind = item.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from (f"{section}.{name}" for name in kind.model_fields)
+            if section == "auth":
+                yield from (f"auth.jwt.{name}" for name in JwtConfig.model_fields)
         elif section == "limits":
             yield from (f"limits.{name}" for name in LIMITS)
         else:

@@ -23,29 +23,28 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.auth.chain import refusal
 from orchestrator.auth.dev_token import digest_of
-from orchestrator.core.principal import Principal
+from orchestrator.auth.rereading import AuthFileError, Reread, text_of
+from orchestrator.core.principal import TENANT, Principal
 from replwire.limits import LIMITS
 
 KEY_PREFIX: Final = "bsk_"
 KEY_BYTES: Final = 32
 DEFAULT_SCOPES: Final = ("eval", "files", "observe")
-LOOK_AGAIN_S: Final = 1.0
-"""How often, at most, the file is looked at; so a key removed from it is refused this long after, at the latest."""
-FILE_BYTES_MAX: Final = 16 * 1024 * 1024
+AUTHORITY: Final = "keys"
+"""Of every principal that an API key proves."""
 
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
 _NO_DIGEST: Final = bytes(32)
 
 _log = structlog.get_logger("bascule.auth")
 
-Name = Annotated[str, Field(pattern=_NAME)]
+Name = Annotated[str, Field(pattern=TENANT.replace(r"\Z", "$"))]
 
 
 class KeyEntry(BaseModel):
@@ -68,26 +67,9 @@ class _KeyFile(BaseModel):
     keys: tuple[KeyEntry, ...] = ()
 
 
-class KeysFileError(Exception):
-    """The list of API keys can't be used; the message names the file, the entry and the field."""
-
-
 def read_keys(path: Path) -> tuple[KeyEntry, ...]:
-    """The entries of a file; raises `KeysFileError`."""
-    return _entries(path, _text_of(path))
-
-
-def _text_of(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-        if len(content) > FILE_BYTES_MAX:
-            raise KeysFileError(f"{path}: over {FILE_BYTES_MAX} bytes")
-        return content.decode("utf-8")
-    except OSError as error:
-        raise KeysFileError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise KeysFileError(f"{path}: {error}") from None
+    """The entries of a file; raises `AuthFileError`."""
+    return _entries(path, text_of(path))
 
 
 def _entries(path: Path, text: str) -> tuple[KeyEntry, ...]:
@@ -96,9 +78,9 @@ def _entries(path: Path, text: str) -> tuple[KeyEntry, ...]:
         entries = _KeyFile.model_validate(raw).keys
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise KeysFileError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise AuthFileError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
-        raise KeysFileError(f"{path}: {error}") from None
+        raise AuthFileError(f"{path}: {error}") from None
     _check_entries(path, entries)
     return entries
 
@@ -107,64 +89,50 @@ def _check_entries(path: Path, entries: tuple[KeyEntry, ...]) -> None:
     for name in ("id", "sha256"):
         values = [getattr(entry, name) for entry in entries]
         if len(set(values)) != len(values):
-            raise KeysFileError(f"{path}: two keys have the same {name}")
+            raise AuthFileError(f"{path}: two keys have the same {name}")
     unknown = {limit for entry in entries for limit in entry.limits} - set(LIMITS)
     if unknown:
-        raise KeysFileError(f"{path}: no limit has the name {min(unknown)!r}")
+        raise AuthFileError(f"{path}: no limit has the name {min(unknown)!r}")
+
+
+class _Keys(NamedTuple):
+    by_digest: Mapping[bytes, tuple[bytes, Principal]]
+    by_id: Mapping[str, Principal]
 
 
 class ApiKeys:
     """An Authenticator over the operator's file; one that can't be used any more leaves the last good list in force."""
 
     def __init__(self, path: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
-        self._monotonic = monotonic
-        self._stamp = _stamp(path)
-        self._principals = _by_digest(read_keys(path))
-        self._look_at = monotonic() + LOOK_AGAIN_S
-        if not self._principals:
+        self._file = Reread(path, _keys_of, monotonic=monotonic)
+        if not self._file.content.by_id:
             _log.warning("keys missed", file=str(path), meaning="it holds no key that is in force: nobody can connect")
 
     def authenticate(self, token: str) -> Principal:
         """The key's Principal; raises `unauthenticated`."""
-        self._refresh()
         digest = digest_of(token)
-        known, principal = self._principals.get(digest, (_NO_DIGEST, None))
+        known, principal = self._file.content.by_digest.get(digest, (_NO_DIGEST, None))
         if not hmac.compare_digest(digest, known) or principal is None:
             raise refusal()
         return principal
 
-    def _refresh(self) -> None:
-        if self._monotonic() < self._look_at:
-            return
-        self._look_at = self._monotonic() + LOOK_AGAIN_S
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._principals = _by_digest(read_keys(self._path))
-            _log.info("keys read", count=len(self._principals))
-        except KeysFileError as error:
-            _log.error("keys refused", cause=str(error), kept=len(self._principals))
+    def stands(self, principal: Principal) -> bool:
+        """Whether the file still says of a key what it said when the key was shown."""
+        return principal.authority == AUTHORITY and self._file.content.by_id.get(principal.credential) == principal
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _keys_of(path: Path) -> _Keys:
+    in_force = [entry for entry in read_keys(path) if not entry.disabled]
+    by_id = {entry.id: _principal_of(entry) for entry in in_force}
+    digests = [(bytes.fromhex(entry.sha256), by_id[entry.id]) for entry in in_force]
+    return _Keys({digest: (digest, principal) for digest, principal in digests}, by_id)
 
 
-def _by_digest(entries: tuple[KeyEntry, ...]) -> Mapping[bytes, tuple[bytes, Principal]]:
-    found = {}
-    for entry in entries:
-        if not entry.disabled:
-            digest = bytes.fromhex(entry.sha256)
-            limits = MappingProxyType(dict(entry.limits))
-            found[digest] = digest, Principal(entry.tenant, entry.subject, frozenset(entry.scopes), limits)
-    return found
+def _principal_of(entry: KeyEntry) -> Principal:
+    limits = MappingProxyType(dict(entry.limits))
+    return Principal(
+        entry.tenant, entry.subject, frozenset(entry.scopes), limits, credential=entry.id, authority=AUTHORITY
+    )
 
 
 def new_key(tenant: str, subject: str, scopes: tuple[str, ...] = DEFAULT_SCOPES) -> tuple[str, KeyEntry]:
@@ -182,15 +150,15 @@ def entry_text(entry: KeyEntry) -> str:
 
 
 def append_entry(path: Path, entry: KeyEntry) -> None:
-    """Add an entry to a TOML file, made (mode 0600) if absent; raises `KeysFileError`, and then nothing was written."""
+    """Add an entry to a TOML file, made (mode 0600) if absent; raises `AuthFileError`, and then nothing was written."""
     if path.suffix == ".json":
-        raise KeysFileError(f"{path}: only a TOML file can be added to")
+        raise AuthFileError(f"{path}: only a TOML file can be added to")
     text = "\n" + entry_text(entry)
     # What is there and what is added may each be fine alone: after `keys = []` no `[[keys]]` can follow.
-    _entries(path, (_text_of(path) if path.exists() else "") + text)
+    _entries(path, (text_of(path) if path.exists() else "") + text)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise KeysFileError(f"{path}: {error.strerror}") from None
+        raise AuthFileError(f"{path}: {error.strerror}") from None

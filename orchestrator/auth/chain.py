@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from orchestrator.core.principal import Principal
@@ -15,6 +15,10 @@ TOKEN_CHARS_MAX: Final = 4096
 """Of a token; a longer one is refused, in the same words."""
 
 
+def _nobody(_: Principal) -> bool:
+    return False
+
+
 def refusal() -> WireError:
     """The one error of this package."""
     return WireError("unauthenticated", REFUSAL)
@@ -23,16 +27,21 @@ def refusal() -> WireError:
 class Chain:
     """An Authenticator made of others. Every one of them is asked, so that the time does not tell which one knew."""
 
-    def __init__(self, authenticators: Sequence[Authenticator]) -> None:
+    def __init__(self, authenticators: Sequence[Authenticator], revoked: Callable[[Principal], bool] = _nobody) -> None:
         self._authenticators = tuple(authenticators)
+        self._revoked = revoked
 
     def authenticate(self, token: str) -> Principal:
         """The first Principal found; raises `unauthenticated`."""
         found = [_ask(authenticator, token[:TOKEN_CHARS_MAX]) for authenticator in self._authenticators]
         known = [principal for principal in found if principal is not None]
-        if not known or len(token) > TOKEN_CHARS_MAX:
+        if not known or len(token) > TOKEN_CHARS_MAX or self._revoked(known[0]):
             raise refusal()
         return known[0]
+
+    def stands(self, principal: Principal) -> bool:
+        """Whether one of them would still let this principal in, and nothing of it was revoked."""
+        return not self._revoked(principal) and any(one.stands(principal) for one in self._authenticators)
 
 
 def _ask(authenticator: Authenticator, token: str) -> Principal | None:

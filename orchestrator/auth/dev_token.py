@@ -10,7 +10,7 @@ from typing import Final
 from orchestrator.auth.chain import TOKEN_CHARS_MAX, refusal
 from orchestrator.core.principal import Principal
 
-DEVELOPER: Final = Principal(tenant="dev", subject="developer")
+DEVELOPER: Final = Principal(tenant="dev", subject="developer", credential="dev", authority="dev")
 
 _SHOWABLE: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
 """What comes through a header as it was given: spaces are cut off, other characters have several encodings."""
@@ -34,3 +34,7 @@ class DevToken:
         if not hmac.compare_digest(digest_of(token), self._digest):
             raise refusal()
         return DEVELOPER
+
+    def stands(self, principal: Principal) -> bool:
+        """Whether it is the developer."""
+        return principal == DEVELOPER

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from orchestrator.commands.exit_codes import WRONG
+
 if TYPE_CHECKING:
     from bascule.settings import Settings
 
@@ -30,6 +32,16 @@ class Ends(click.ClickException):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
+
+
+class Failed(click.ClickException):
+    """It could not be done."""
+
+
+class Wrong(click.ClickException):
+    """What was asked for makes no sense."""
+
+    exit_code = WRONG
 
 
 def with_server(command: _Command) -> _Command:

@@ -132,6 +132,7 @@ def _check_sizes(payload: Payload, limits: Mapping[str, int]) -> None:
         case Files():
             _at_most(payload.data or "", {"file_bytes_max": limits["file_bytes_max"] * 4 // 3 + 4}, "file_bytes_max",
                      "payload.data")  # fmt: skip
+            _check_place(payload)
         case Open():
             _check_open(payload)
         case _:
@@ -152,6 +153,12 @@ def _check_numbers(payload: Eval | Complete | Inspect | IsComplete) -> None:
             raise WireError("bad_message", "if_seq is a seq", field="payload.if_seq")
     elif isinstance(payload, Complete | Inspect) and not 0 <= payload.cursor <= len(payload.code):
         raise WireError("bad_message", "cursor is an offset into code", field="payload.cursor")
+
+
+def _check_place(payload: Files) -> None:
+    for name, value in (("offset", payload.offset), ("length", payload.length)):
+        if value is not None and not 0 <= value < 2**62:
+            raise WireError("bad_message", f"{name} is a count of bytes", field=f"payload.{name}")
 
 
 def _check_open(payload: Open) -> None:

@@ -35,6 +35,10 @@ OBSERVER_MAY: Final = frozenset({"describe", "ping", "attach", "detach", "histor
 """What a client that attached as an observer may ask of the session."""
 
 
+ACTING_OUTSIDE: Final = frozenset({"network", "process"})
+"""Scopes with which an eval may have effects that no restore undoes."""
+
+
 def check_scope(principal: Principal, request_type: str, role: str) -> None:
     """Raises `forbidden` when the principal or its role in the session does not allow this request."""
     scope = SCOPE_OF[request_type]
@@ -50,6 +54,18 @@ def check_role(principal: Principal, role: str) -> None:
     if scope not in principal.scopes:
         hint = "; attach as an observer" if scope == "eval" and "observe" in principal.scopes else ""
         raise WireError("forbidden", f"the token lacks the scope {scope!r}{hint}", scope=scope)
+
+
+def role_of(principal: Principal, role: str) -> str:
+    """The role in a session that a request names beside the one that its client is bound to in `role`."""
+    drives = role != "observer" and not principal.scopes.isdisjoint(("eval", "files"))
+    return "driver" if drives else "observer"
+
+
+def check_look(principal: Principal) -> None:
+    """Raises `forbidden` when the principal may neither use nor watch sessions."""
+    if not principal.scopes & {"eval", "observe"}:
+        raise WireError("forbidden", "the token lacks the scope 'observe'", scope="observe")
 
 
 def lowered(limits: Mapping[str, int], asked: Mapping[str, int], field: str) -> dict[str, int]:
@@ -88,6 +104,7 @@ def session_policy(
         image=request.image or images[0],
         name=request.name or "",
         implicit=implicit,
+        acts_outside=not ACTING_OUTSIDE.isdisjoint(principal.scopes),
         idle_timeout_s=request.idle_timeout_s or idle,
         limits=granted,
     )

@@ -35,6 +35,8 @@ class SessionPolicy:
     idle_timeout_s: float = 1800.0
     limits: Mapping[str, int] = field(default_factory=dict)
     """All limits in force, by name."""
+    acts_outside: bool = False
+    """Its evals may act beyond the sandbox: what may have run is not run again unasked."""
 
 
 def with_all_limits(policy: SessionPolicy, operator: Mapping[str, int]) -> SessionPolicy:
@@ -88,6 +90,16 @@ class Checkpoint:
     """The generation that committed it (it is part of what the manifest is bound to)."""
     manifest: bytes
     references: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenId:
+    """The id of an `open` and whose it is: the same one with the same body opens one session only."""
+
+    tenant: str
+    subject: str
+    request_id: str
+    body_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,13 +97,13 @@ class DemoServer:
 
 def kill_worker(worker: str) -> list[int]:
     """End every process of an embedded worker with -9, found by the id in their command lines; their process ids."""
-    parents, named = _processes(worker)
-    doomed = set(named)
+    parents, doomed = _processes(worker)
     for _ in parents:
-        found = {pid for pid, parent in parents.items() if parent in doomed} - doomed
+        found = [pid for pid, parent in parents.items() if parent in doomed and pid not in doomed]
         if not found:
             break
-        doomed |= found
+        doomed += found
+    # Parents first: one that outlived its child for a moment would end by itself.
     for pid in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -11,10 +11,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from orchestrator.core.commits import Answer, Commit, CommitReply, Entry, chain
-from orchestrator.core.outcomes import Outcome, ProtocolBreach, journal_entry
+from orchestrator.core.commits import Answer, Commit, CommitReply, chain
+from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Record
 from orchestrator.engine.chunks import Chunks
+from orchestrator.engine.sealing import CommitSealer
 from orchestrator.engine.services import Services, digest
 from replwire.errors import WireError
 
@@ -60,9 +61,7 @@ class Committer:
         self._services = services
         self._owner = owner
         self._session = record.session
-        self._tenant = record.policy.tenant
-        self._generation = record.generation
-        self._nonce = record.nonce
+        self._sealer = CommitSealer(services, record)
         self._waiting: list[Outcome] = []
         self._chunks = Chunks()
         self._base_references: frozenset[bytes] = frozenset()
@@ -132,7 +131,7 @@ class Committer:
         delay_s = RETRY_FIRST_S
         while self._waiting:
             batch = tuple(self._waiting)
-            commit = self._sealed(batch)
+            commit = self._sealer.commit(self.etag, batch, self._chunks.of(batch[-1].state.references))
             began = self._services.clock.monotonic()
             try:
                 reply = await self._services.store.commit(commit)
@@ -161,33 +160,6 @@ class Committer:
         if not self.store_is_away:
             _log.warning("commit delayed", session_id=self._session, cause=error.message, waiting=len(self._waiting))
         self.store_is_away = True
-
-    def _sealed(self, batch: tuple[Outcome, ...]) -> Commit:
-        vault, tenant, session = self._services.vault, self._tenant, self._session
-        last, at = batch[-1], self._services.clock.now()
-        etags = chain(self.etag, batch, digest(last.state.manifest))
-        entries = tuple(
-            Entry(
-                o.seq,
-                o.request_id,
-                o.body_hash,
-                vault.seal_entry(tenant, session, o.seq, journal_entry(o, self._generation, etag, at)),
-            )
-            for o, etag in zip(batch, etags, strict=True)
-        )
-        new = self._chunks.of(last.state.references)
-        return Commit(
-            session=session,
-            generation=self._generation,
-            nonce=self._nonce,
-            base_etag=self.etag,
-            etags=etags,
-            entries=entries,
-            manifest=vault.seal_manifest(tenant, session, self._generation, last.seq, last.state.manifest),
-            references=last.state.references,
-            chunks=tuple((item, vault.seal_chunk(tenant, item, data)) for item, data in new.items()),
-            last_event=last.last_event,
-        )
 
     def _carry_out(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> bool:
         """Whether to go on committing."""

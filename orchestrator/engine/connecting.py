@@ -14,25 +14,18 @@ import structlog
 
 from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.adopting import Adopter
+from orchestrator.engine.investigating import Investigator
 from orchestrator.engine.restoring import Restorer
 from orchestrator.engine.services import Services
 from orchestrator.engine.settling import Settler
-from orchestrator.ports import Raised, WorkerFate
-from replwire.errors import ERROR_CODES, WireError
+from orchestrator.ports import Raised
+from replwire.errors import WireError
 
 if TYPE_CHECKING:
     from orchestrator.engine.requests import Pending
     from orchestrator.engine.session import LiveSession
 
 _log = structlog.get_logger("bascule.session")
-
-STORE_POLL_S: Final = 0.5
-"""The same, while the store does not answer."""
-
-_OUT_OF_REACH: Final = "the worker went out of reach"
-
-FATE_POLL_S: Final = 0.02
-"""Between questions to the runtime whether a worker whose link was lost still lives."""
 
 RAISE_TRIES_MAX: Final = 50
 RAISE_WAIT_S: Final = 0.1
@@ -48,6 +41,7 @@ class Connector:
         self._restorer = Restorer(services)
         self._settler = Settler(services, session)
         self._adopter = Adopter(services, session)
+        self._investigator = Investigator(services, self._settler, self._adopter, self._record, self._replace)
         self._task: asyncio.Task[None] | None = None
         self._side_tasks: set[asyncio.Task[None]] = set()
 
@@ -63,7 +57,7 @@ class Connector:
 
     def investigate(self, cause: str, told: dict[str, Any]) -> None:
         """The link was lost: find out whether the worker was."""
-        self._decide(self._investigate(cause, told))
+        self._decide(self._investigator.investigate(cause, told))
 
     def park(self) -> None:
         """End the worker; the session goes on when it is asked again."""
@@ -182,38 +176,6 @@ class Connector:
 
     # --- replace ------------------------------------------------------------------------------------------------
 
-    async def _investigate(self, cause: str, told: dict[str, Any]) -> None:
-        """A dead link is not a dead worker: dial again until the runtime knows better or the time is up."""
-        code, _, words = cause.partition(": ")
-        if cause:
-            await self._replace(WireError(code if code in ERROR_CODES else "worker_unresponsive", words or cause))
-            return
-        deadline = self._services.clock.monotonic() + self._services.config.worker_lost_ms / 1000
-        while self._services.clock.monotonic() < deadline:
-            try:
-                if await self._is_resolved(told):
-                    return
-                await asyncio.sleep(FATE_POLL_S)
-            except WireError as error:
-                if error.code != "store_unavailable":
-                    raise
-                await asyncio.sleep(STORE_POLL_S)
-        await self._replace(
-            _words_of(WorkerFate(None), told or {"code": "worker_unresponsive", "message": _OUT_OF_REACH})
-        )
-
-    async def _is_resolved(self, told: dict[str, Any]) -> bool:
-        """One look at the worker: it is dead and replaced, or it is linked again."""
-        record = await self._record()
-        fate = await self._services.runtime.fate(record.worker.worker) if record.worker else WorkerFate(False)
-        if fate.alive is False:
-            error = _words_of(fate, told)
-            self._services.metrics.worker_deaths.labels(error.code).inc()
-            await self._replace(error)
-            return True
-        await self._settler.settle_if_moved(record)
-        return record.worker is not None and not told and await self._adopter.adopt(record, record.worker)
-
     async def _record(self) -> Record:
         session = self._session
         found = await self._services.store.read(session.id)
@@ -261,12 +223,3 @@ class Connector:
         record = await self._record()
         await self._settler.settle(record, WireError("worker_died", "the worker was parked"))
         await self._go_on(raised, record, "idle")
-
-
-def _words_of(fate: WorkerFate, told: dict[str, Any]) -> WireError:
-    if fate.memory_killed:
-        return WireError("memory_limit", "the worker used more memory than it may")
-    if told.get("code") in ERROR_CODES:
-        return WireError(str(told["code"]), str(told.get("message", ""))[:1000])
-    how = f" (exit status {fate.exit_code})" if fate.exit_code is not None else ""
-    return WireError("worker_died", f"the worker was killed{how}")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
 from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import RefusedMessage, Request, read_request
-from orchestrator.core.policy import check_role, check_scope, effective_limits
+from orchestrator.core.policy import check_role, check_scope, effective_limits, role_of
 from orchestrator.core.principal import Principal
 from orchestrator.engine.handlers import Handlers
+from orchestrator.engine.lapse import Lapse, let_finish
 from orchestrator.engine.requests import Consumption
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
@@ -46,13 +47,14 @@ class Conversation:
     """Bound to at most one session; is that session's `Subscriber`."""
 
     def __init__(
-        self, services: Services, sessions: Sessions, channel: Channel, principal: Principal, *, told_everything: bool
-    ) -> None:
+        self, services: Services, sessions: Sessions, channel: Channel, principal: Principal, lapsed: asyncio.Event, *,
+        told_everything: bool,
+    ) -> None:  # fmt: skip
         self.services = services
         self.sessions = sessions
         self.principal = principal
         self.principal_name = principal.name
-        self.limits = effective_limits(services.config.limits, principal)
+        self.limits: Mapping[str, int] = effective_limits(services.config.limits, principal)
         self.role = "driver"
         self.told_everything = told_everything
         self.session: LiveSession | None = None
@@ -67,6 +69,7 @@ class Conversation:
         self._ended = False
         self._bad_messages = 0
         self._handlers = Handlers(self)
+        self._lapse = Lapse(self, lapsed)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _fresh_id(self) -> str:
@@ -81,13 +84,15 @@ class Conversation:
                 role = "driver" if "eval" in self.principal.scopes else "observer"
                 check_role(self.principal, role)
                 await self.bind(await self.sessions.find(session, self.principal.tenant), None, role)
+            self._lapse.watch()
             while (text := await self._channel.receive()) is not None:
+                self._lapse.in_message = True
                 await self._message(text)
+                self._lapse.message_served()
                 await self._has_room.wait()
         except WireError as error:
             self.deliver(self._error(None, error))
-            await self._flush()
-            await self._channel.close(1008, error.code)
+            await self.send_away(error.code)
         finally:
             await self._end()
 
@@ -100,6 +105,7 @@ class Conversation:
         await self._guarded(lambda: self._serve(request), request)
 
     async def _serve(self, request: Request) -> None:
+        self._lapse.check()
         check_scope(self.principal, request.type, self.role)
         if self.services.draining and request.type in _NEW_WORK:
             raise WireError("draining", "this front door is going away", retry_after_ms=GOING_AWAY_RETRY_MS)
@@ -116,8 +122,7 @@ class Conversation:
         self._bad_messages += 1
         self.deliver(self._error(refused.id, refused.error))
         if self._bad_messages >= self.limits["bad_messages_max"]:
-            await self._flush()
-            await self._channel.close(1008, "too many bad messages")
+            await self.send_away("too many bad messages")
 
     # --- the session --------------------------------------------------------------------------------------------
 
@@ -126,7 +131,7 @@ class Conversation:
         session = self.session
         if named is not None and (session is None or session.id != named):
             session = await self.sessions.find(named, self.principal.tenant)
-            await self.bind(session, None)
+            await self.bind(session, None, role_of(self.principal, self.role))
         elif session is None:
             session = await self._handlers.open_implicit()
             await self.bind(session, None)
@@ -195,6 +200,17 @@ class Conversation:
         else:
             self._has_room.set()
 
+    async def let_finish(self) -> None:
+        """Until what was asked for and runs is answered; what waits is not started any more."""
+        bound = () if self.session is None else (self.session,)
+        ends = [end for session in {*self._owing, *bound} for end in let_finish(session, self)]
+        await asyncio.gather(*ends, *self._tasks, return_exceptions=True)
+
+    async def send_away(self, reason: str) -> None:
+        """Close it, after all that was meant for the client."""
+        await self._flush()
+        await self._channel.close(1008, reason)
+
     async def go_away(self) -> None:
         """This front door ends; the session does not."""
         said = {"retry_after_ms": GOING_AWAY_RETRY_MS}
@@ -210,6 +226,7 @@ class Conversation:
 
     async def _end(self) -> None:
         self._ended = True
+        await self._lapse.stop()
         self.unbind()
         for session in self._owing:
             session.leave(self)

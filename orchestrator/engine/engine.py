@@ -12,6 +12,8 @@ import structlog
 from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.conversation import Conversation
+from orchestrator.engine.overview import Overview
+from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.services import Services
 from orchestrator.engine.sessions import Sessions
 from orchestrator.engine.sweeper import Sweeper
@@ -37,33 +39,36 @@ class Engine:
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:  # fmt: skip
         self._services = Services(
-            runtime=runtime, store=store, clock=clock, config=config, metrics=metrics,
+            runtime=OwnWorkers(runtime), store=store, clock=clock, config=config, metrics=metrics,
             vault=Vault(config.seal_key, random), random=random, server=server_name,
         )  # fmt: skip
         self._sessions = Sessions(self._services)
         self._sweeper = Sweeper(self._services, self._sessions)
+        self.overview = Overview(self._services, self._sessions)
+        """Looks at sessions that wake nothing."""
         self._conversations: set[Conversation] = set()
 
     async def start(self) -> None:
         """Reap what nobody owns, fill the pool, begin the rounds. A store that is away is not an error: not ready."""
         try:
-            await self._sweeper.look_around()
             facts = await self._services.ask_store()
             await self._sweeper.reap()
             _log.info("store found", software=facts.software, durable=facts.durable)
         except WireError as error:
-            self._services.store_is_away = True
             _log.warning("store missed", cause=error.message)
         self._sessions.fill_pools()
         self._sweeper.start()
 
     async def converse(
-        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
-    ) -> None:
-        """One client's connection, until it is closed."""
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
+        lapsed: asyncio.Event | None = None,
+    ) -> None:  # fmt: skip
+        """One client's connection, until it is closed. Once `lapsed` is set, or the principal's time is over, what
+        runs may end, and then it is closed with 1008."""
         conversation = Conversation(
-            self._services, self._sessions, channel, principal, told_everything=told_everything or session is not None
-        )
+            self._services, self._sessions, channel, principal, lapsed or asyncio.Event(),
+            told_everything=told_everything or session is not None,
+        )  # fmt: skip
         self._conversations.add(conversation)
         try:
             await conversation.run(session)
@@ -97,5 +102,6 @@ class Engine:
         """After `drain`: release workers that cannot outlive us, the runtime and the store."""
         await self._sweeper.close()
         await self._sessions.close()
+        await self._services.intents.close()
         await self._services.runtime.close()
         await self._services.store.close()

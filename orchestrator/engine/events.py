@@ -24,17 +24,19 @@ def event_envelope(frame: Frame, generation: int, now: float) -> tuple[int, str,
     try:
         head, id_, body = frame.parts
         number, _seq, kind = EVENT_HEAD.unpack(head)
-        event, request_id = EventKind(kind), id_.decode("ascii")
+        request_id = id_.decode("ascii")
     except (struct.error, ValueError) as error:
         raise ProtocolBreach(f"a malformed event: {error}") from None
-    type_, payload = _payload(event, body)
+    type_, payload = _payload(kind, body)
     said = envelope(type_, payload, now, id_=request_id or None, cursor=str(Cursor(generation, number)))
     return number, to_text(said), len(body) + EVENT_OVERHEAD_BYTES
 
 
-def _payload(event: EventKind, body: bytes) -> tuple[str, Json]:
+def _payload(event: int, body: bytes) -> tuple[str, Json]:
     if event in _STREAMS:
         return "stream", {"name": _STREAMS[event], "text": text_of(body)}
+    if event not in _TYPES:
+        raise ProtocolBreach(f"an event of kind {event}")
     type_, fields = _TYPES[event]
     payload = read_object(body)
     if not fields.issuperset(payload):

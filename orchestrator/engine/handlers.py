@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.intake import Request
-from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, session_policy
+from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, check_scope, session_policy
 from orchestrator.core.seal import SealError
+from orchestrator.core.session import OpenId, SessionPolicy
 from orchestrator.engine.link import Then
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.session import LiveSession
@@ -89,38 +91,37 @@ class Handlers:
             "server": "bascule",
             "generation": GENERATION,
             "subprotocol": SUBPROTOCOL,
-            "limits": talk.limits,
+            "limits": dict(talk.limits),
             "languages": ["python"],
             "images": list(talk.sessions.images),
             "requests": list(REQUESTS),
             "events": list(EVENTS),
             "errors": list(ERROR_CODES),
             "durable": talk.services.facts.durable,
-            "principal": {"tenant": talk.principal.tenant, "subject": talk.principal.subject, "may": may},
+            "principal": self._principal(may),
         }
+
+    def _principal(self, may: list[str]) -> Json:
+        principal = self._talk.principal
+        said: Json = {"tenant": principal.tenant, "subject": principal.subject, "may": may}
+        return said if math.isinf(principal.expires_at) else {**said, "expires_at": principal.expires_at}
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
     async def open_implicit(self) -> LiveSession:
-        """A session for a client that never said `open`."""
-        return await self._opened(Open(), implicit=True)
+        """A session for a client that never said `open`; raises `forbidden` for one that may not."""
+        check_scope(self._talk.principal, "open", self._talk.role)
+        return await self._talk.sessions.open(self._policy(Open(), implicit=True))
 
-    async def _opened(self, payload: Open, *, implicit: bool) -> LiveSession:
+    def _policy(self, payload: Open, *, implicit: bool) -> SessionPolicy:
         talk = self._talk
-        policy = session_policy(payload, talk.principal, talk.limits, talk.sessions.images, implicit=implicit)
-        return await talk.sessions.open(policy)
+        return session_policy(payload, talk.principal, talk.limits, talk.sessions.images, implicit=implicit)
 
     async def _open(self, request: Request, payload: Open) -> None:
         talk = self._talk
-        ids, who = talk.sessions.opened_ids, talk.principal_name
+        opened = OpenId(talk.principal.tenant, talk.principal.subject, request.id, request.hash)
         talk.told_everything = True
-        known = ids.find(who, request.id, request.hash)
-        if known is not None:
-            session = await talk.sessions.find(known, talk.principal.tenant)
-            session.connect()
-        else:
-            session = await self._opened(payload, implicit=False)
-            ids.add(who, request.id, request.hash, session.id)
+        session = await talk.sessions.open(self._policy(payload, implicit=False), opened)
         await talk.bind(session, None)
         talk.reply(request, self._binding(session))
 
@@ -184,14 +185,14 @@ class Handlers:
         if session.link is None and not session.requests.has_dispatched:
             return {"status": "idle"}
         texts = (target or "", "interrupt")
-        said = await self._call(session, Kind.INTERRUPT, *texts, then=session.requests.interrupted)
+        said = await self._call(session, Kind.INTERRUPT, *texts, then=session.requests.deadlines.interrupted)
         status = said.get("status")
         return {"status": status if status in ("interrupted", "idle", "mismatch") else "idle"}
 
     async def _cancel(self, session: LiveSession, target: str) -> Json:
         pending = session.requests.get(target)
         if pending is not None and not pending.dispatched:
-            session.requests.fail(pending, WireError("cancelled", "dropped from the queue before it started"))
+            session.requests.refuse(pending, WireError("cancelled", "dropped from the queue before it started"))
             return {"status": "cancelled"}
         if session.link is not None or pending is not None:
             said = await self._call(session, Kind.CANCEL, target)
@@ -199,7 +200,7 @@ class Handlers:
                 return {"status": said["status"]}
         raise WireError("not_found", "no request of that id waits", field="payload.target")
 
-    async def _call(self, session: LiveSession, kind: Kind, *texts: str, then: Then | None = None) -> dict[str, Any]:
+    async def _call(self, session: LiveSession, kind: int, *texts: str, then: Then | None = None) -> dict[str, Any]:
         if session.link is None:
             raise WireError("busy", "the session has no worker at the moment", retry_after_ms=200)
         session.last_used = self._talk.services.clock.monotonic()

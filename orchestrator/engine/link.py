@@ -73,7 +73,7 @@ class Link(asyncio.Protocol):
         self._last_ref = self._last_ref % 0xFFFF_FFFF + 1
         return self._last_ref
 
-    def send(self, kind: Kind, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> None:
+    def send(self, kind: int, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> None:
         """Write one frame; does nothing on a lost link, whose listener has been told."""
         if self._later:
             self._later.append(pack_frame(kind, parts, flags=flags, ref=ref))
@@ -81,7 +81,7 @@ class Link(asyncio.Protocol):
         elif self._transport is not None and not self.lost:
             self._transport.write(pack_frame(kind, parts, flags=flags, ref=ref))
 
-    def send_soon(self, kind: Kind, parts: tuple[bytes, ...] = ()) -> None:
+    def send_soon(self, kind: int, parts: tuple[bytes, ...] = ()) -> None:
         """Send with the next frame, or alone within `SOON_S`: a hint that is not worth waking the agent for."""
         self._later.append(pack_frame(kind, parts))
         if self._flush_timer is None:
@@ -97,7 +97,7 @@ class Link(asyncio.Protocol):
 
     async def call(
         self,
-        kind: Kind,
+        kind: int,
         parts: tuple[bytes, ...] = (),
         *,
         chunks: Iterable[tuple[bytes, bytes]] = (),

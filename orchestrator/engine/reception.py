@@ -91,14 +91,14 @@ class Reception:
         if pending.started:
             raise ProtocolBreach("a request started twice")
         pending.started = True
-        self._session.requests.arm(pending)
+        self._session.requests.deadlines.arm(pending)
 
     def _replied(self, frame: Frame) -> None:
         pending = self._session.requests.by_ref(frame.ref)
         if pending is None:
             return
         if frame.kind == Kind.REFUSED:
-            self._session.requests.fail(pending, refusal(frame))
+            self._session.requests.refuse(pending, refusal(frame))
             return
         if pending.numbered:
             raise ProtocolBreach("a numbered request was answered without an outcome")
@@ -160,7 +160,7 @@ class Reception:
 
     def _offered_again(self, outcome: Outcome, pending: Pending | None) -> None:
         """It was committed, and the word of it did not reach the agent: what is stored is the answer."""
-        self._session.confirm(self._session.committer.seq, outcome.request_id)
+        self._session.acknowledger.confirm(self._session.committer.seq, outcome.request_id)
         if pending is not None:
             pending.disarm()
             self._session.connector.answer_from_store(pending)
@@ -175,7 +175,7 @@ class Reception:
 
     def _keep(self, outcome: Outcome) -> None:
         """The result goes out before its commit, and says so."""
-        self._session.kept.add(outcome.seq)
+        self._session.acknowledger.kept.add(outcome.seq)
         self.finished(outcome, "kept", "none", None)
 
     def finished(self, outcome: Outcome, state: str, durable: str, etag: str | None) -> None:

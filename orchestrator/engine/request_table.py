@@ -1,17 +1,17 @@
-"""The open requests of one session: admitted, dispatched with their stamps, held to their deadlines, answered once."""
+"""The open requests of one session: admitted, dispatched with their stamps, answered once."""
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from orchestrator.core.commits import stamp
 from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import Request
+from orchestrator.engine.deadlines import Deadlines
+from orchestrator.engine.gate import Gate
 from orchestrator.engine.link import request_flags
 from orchestrator.engine.requests import Pending, Subscriber
 from orchestrator.engine.services import Services
@@ -30,8 +30,6 @@ _NO_SEQ: Final = SEQ.pack(NONE)
 RUNNING_MAX: Final = 1
 """Of the open requests so many may run while `requests_waiting_max` wait."""
 
-_STOP_WORDS: Final = {"timeout": "the time limit passed", "interrupted": "the interrupt was not obeyed"}
-
 
 class RequestTable:
     """Of one `LiveSession`; by request id, in the order of acceptance."""
@@ -41,6 +39,8 @@ class RequestTable:
         self._session = session
         self._open: dict[str, Pending] = {}
         self._by_ref: dict[int, Pending] = {}
+        self._gate = Gate(services, session, self._send)
+        self.deadlines = Deadlines(services, session, self)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -60,6 +60,7 @@ class RequestTable:
     def forget_refs(self) -> None:
         """The link has gone; its numbers mean nothing any more."""
         self._by_ref.clear()
+        self._gate.forget()
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -71,7 +72,10 @@ class RequestTable:
                 raise WireError("conflict", "the id was used with another body")
             known.join(subscriber)
             return None
-        pending = Pending(request, subscriber.principal_name, [subscriber], self._services.clock.monotonic())
+        pending = Pending(
+            request, subscriber.principal_name, [subscriber], self._services.clock.monotonic(),
+            timeout_s_max=float(subscriber.limits["eval_timeout_s"]),
+        )  # fmt: skip
         self._admit(pending)
         self._open[request.id] = pending
         return pending
@@ -86,7 +90,11 @@ class RequestTable:
             raise WireError("store_unavailable", "the store is away; nothing was started", retry_after_ms=1000)
 
     def dispatch(self, pending: Pending) -> None:
-        """Send it to the agent, with its stamp, and arm its deadline."""
+        """Send it to the agent, with its stamp, and arm its deadline; where its intent goes first, later."""
+        if not self._gate.holds(pending):
+            self._send(pending)
+
+    def _send(self, pending: Pending) -> None:
         link = self._session.link
         if link is None:
             raise AssertionError("dispatched without a link")
@@ -104,71 +112,18 @@ class RequestTable:
             request.body,
         )
         link.send(Kind.REQUEST, (if_seq, *said), flags=flags, ref=pending.ref)
-        if pending.expires_at:
-            # Sent again after a lost link: its time goes on.
-            self._hold_to_deadline(pending)
-        else:
-            self.arm(pending)
+        self._intend(pending)
+        self.deadlines.dispatched(pending)
+
+    def _intend(self, pending: Pending) -> None:
+        if pending.numbered and not pending.intended and self._session.policy.durability != "none":
+            pending.intended = True
+            self._services.intents.add(self._session.record, pending)
 
     def stamp(self, request_id: str, hashed: bytes, principal: str) -> bytes:
         """The MAC of a request in this session's generation."""
         generation = self._session.record.generation
         return stamp(self._services.config.stamp_key, self._session.id, generation, request_id, hashed, principal)
-
-    # --- deadlines ----------------------------------------------------------------------------------------------
-
-    def arm(self, pending: Pending) -> None:
-        """Its time starts now."""
-        payload = pending.request.payload
-        if pending.numbered:
-            limit_s = float(self._session.policy.limits["eval_timeout_s"])
-            asked_s = payload.timeout_s if isinstance(payload, Eval) else None
-            pending.expires_at = self._services.clock.monotonic() + min(limit_s, asked_s or limit_s)
-            self._hold_to_deadline(pending)
-
-    def _hold_to_deadline(self, pending: Pending) -> None:
-        pending.disarm()
-        left_s = pending.expires_at - self._services.clock.monotonic()
-        self._later(pending, max(0.0, left_s), self._expired)
-
-    def _later(self, pending: Pending, delay_s: float, then: Callable[[Pending], None]) -> None:
-        pending.timers.append(asyncio.get_running_loop().call_later(delay_s, then, pending))
-
-    def _expired(self, pending: Pending) -> None:
-        running = self.running()
-        if running is None or pending is running:
-            self.stop(pending, "timeout")
-        else:
-            # It waits behind another eval: its own time starts when it does.
-            self.arm(pending)
-
-    def interrupted(self, said: dict[str, Any]) -> None:
-        """The agent's answer to a client's interrupt: what it hit has the grace to end, and nothing else."""
-        target = said.get("target")
-        if said.get("status") != "interrupted" or not isinstance(target, str):
-            return
-        pending = self._open.get(target)
-        if pending is None:
-            self._session.stray.interrupted(target)
-        elif pending.numbered and pending.dispatched:
-            self.escalate_after_grace(pending, "interrupted")
-
-    def stop(self, pending: Pending, reason: str) -> None:
-        """Interrupt a running request on our own account; what does not obey loses its worker."""
-        link = self._session.link
-        if link is not None:
-            link.send(Kind.INTERRUPT, (pending.request.id.encode(), reason.encode()), ref=link.next_ref())
-        self.escalate_after_grace(pending, reason)
-
-    def escalate_after_grace(self, pending: Pending, reason: str) -> None:
-        """Replace the worker unless the request ends within `interrupt_grace_s`."""
-        pending.stop_reason = pending.stop_reason or reason
-        self._later(pending, float(self._services.config.limits["interrupt_grace_s"]), self._escalate)
-
-    def _escalate(self, pending: Pending) -> None:
-        if self._open.get(pending.request.id) is pending:
-            reason = pending.stop_reason
-            self._session.replace_worker(reason, f"{_STOP_WORDS.get(reason, reason)}; the worker was replaced")
 
     def running(self) -> Pending | None:
         """The dispatched numbered request that the agent must be working on, as far as this front door knows."""
@@ -186,6 +141,8 @@ class RequestTable:
             return
         self._by_ref.pop(pending.ref, None)
         pending.disarm()
+        if pending.over is not None:
+            pending.over.set_result(None)
         text = to_text(envelope(type_, payload, self._services.clock.now(), id_=pending.request.id))
         for waiter in pending.waiters:
             waiter.deliver(text)
@@ -199,6 +156,12 @@ class RequestTable:
         )
         self._services.metrics.evals.labels(error.code).inc()
         self.answer(pending, "error", error.payload(incident))
+
+    def refuse(self, pending: Pending, error: WireError) -> None:
+        """End a request that was not started, and is not going to be."""
+        if pending.intended:
+            self._services.intents.withdraw(self._session.record, pending)
+        self.fail(pending, error)
 
     def fail_all(self, error: WireError) -> None:
         """End every open request with the same error."""
@@ -219,10 +182,10 @@ class RequestTable:
         """Nobody wants it any more: it does not start, or it is interrupted; what else runs is left alone."""
         link = self._session.link
         if not pending.dispatched:
-            self.fail(pending, WireError("cancelled", "its client left before it started"))
+            self.refuse(pending, WireError("cancelled", "its client left before it started"))
         elif link is not None:
             link.send(Kind.CANCEL, (pending.request.id.encode(),), ref=link.next_ref())
-            self.stop(pending, "interrupted")
+            self.deadlines.stop(pending, "interrupted")
 
     def owes(self, subscriber: Subscriber) -> bool:
         """Whether a client still waits for an answer."""

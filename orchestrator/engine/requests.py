@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +19,8 @@ class Subscriber(Protocol):
     told_everything: bool
     """False for the plainest clients, which get answers and output and no word about the session's own life."""
     principal_name: str
+    limits: Mapping[str, int]
+    """The operator's, lowered by the principal's."""
 
     def deliver(self, text: str, cost_bytes: int = 0, batch: Consumption | None = None) -> None:
         """Send an envelope in order; when it has left, `batch` is told that its bytes are consumed."""
@@ -55,12 +59,18 @@ class Pending:
     accepted_at: float
     dispatched: bool = False
     ref: int = 0
+    intended: bool = False
+    """Whether its intent is in the store, or on the way there."""
     started: bool = False
     """Whether the agent said that it had to wait and starts now."""
     expires_at: float = 0.0
     """When its time is over, by the monotonic clock; 0: it was not sent to a worker yet."""
     stop_reason: str = ""
     """Why we stopped it: `interrupted` or `timeout`; empty when we did not."""
+    timeout_s_max: float = math.inf
+    """Of whoever asked; the session has a limit of its own."""
+    over: asyncio.Future[None] | None = None
+    """For whoever waits until it is answered."""
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     @property

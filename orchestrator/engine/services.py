@@ -9,8 +9,10 @@ from typing import Final
 
 from orchestrator.core.ids import RANDOM_BYTES, prefixed_id
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.engine.intents import Intents
+from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.vault import Vault
-from orchestrator.ports import Clock, Runtime, Store, StoreFacts
+from orchestrator.ports import Clock, Store, StoreFacts
 from orchestrator.telemetry.metrics import Metrics
 from replwire.errors import WireError
 
@@ -22,7 +24,7 @@ INCIDENT: Final = "inc"
 class Services:
     """Handed down by `Engine`; nothing in it belongs to one session."""
 
-    runtime: Runtime
+    runtime: OwnWorkers
     store: Store
     clock: Clock
     config: EngineConfig
@@ -30,7 +32,8 @@ class Services:
     vault: Vault
     random: Callable[[int], bytes]
     server: str
-    """This front door's name in the store: the owner of replacements."""
+    """This front door's name in the store, the owner of replacements; the one before us had it too, and is dead."""
+    intents: Intents = field(init=False)
     facts: StoreFacts = field(default_factory=lambda: StoreFacts("unknown", "none"))
     """What the store said of itself last."""
     store_is_away: bool = False
@@ -38,8 +41,11 @@ class Services:
     draining: bool = False
     """Whether this process takes no new work."""
 
+    def __post_init__(self) -> None:
+        self.intents = Intents(self.store)
+
     async def ask_store(self) -> StoreFacts:
-        """What the store is now; raises `store_unavailable`. Either way everybody knows it afterwards."""
+        """What the store says of itself now; everybody knows afterwards whether it is away. Raises `WireError`."""
         try:
             self.facts = await self.store.facts()
         except WireError:

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from orchestrator.core.commits import link_key
 from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import Request
-from orchestrator.core.outcomes import Outcome
 from orchestrator.core.session import Record, WorkerAddress, with_all_limits
+from orchestrator.engine.acknowledging import Acknowledger
 from orchestrator.engine.catching_up import CatchUp
 from orchestrator.engine.commits import Committer
 from orchestrator.engine.connecting import Connector
@@ -28,7 +28,7 @@ from orchestrator.engine.stray import Stray
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
-from replwire.frames import SEQ, Frame, Kind
+from replwire.frames import Frame
 
 TakeWorker = Callable[[str, Progress], Awaitable[WorkerAddress]]
 """Image and progress in, a warm worker out."""
@@ -50,14 +50,13 @@ class LiveSession:
         self.subscribers: list[Subscriber] = []
         self.last_used = services.clock.monotonic()
         self.last_event = Cursor(record.generation, 0)
-        self.kept: set[int] = set()
-        """Seqs of results that went out before their commit."""
+        self.acknowledger = Acknowledger(self)
         self.committer = self.new_committer(record, ())
         self.requests = RequestTable(services, self)
         self.connector = Connector(services, self)
         self.catch_up = CatchUp(services, self)
         self.stray = Stray(services, self)
-        self._reception = Reception(services, self)
+        self.reception = Reception(services, self)
         self._take_worker = take_worker
 
     # --- requests -----------------------------------------------------------------------------------------------
@@ -85,52 +84,14 @@ class LiveSession:
     def frame_received(self, link: Link, frame: Frame) -> None:
         """See `LinkListener`."""
         if link is self.link:
-            self._reception.frame(link, frame)
+            self.reception.frame(link, frame)
 
     def link_lost(self, link: Link, cause: str) -> None:
         """See `LinkListener`."""
         if link is self.link and self.phase is Phase.LINKED:
-            told, self._reception.last_words = self._reception.last_words, {}
+            told, self.reception.last_words = self.reception.last_words, {}
             self._move(Phase.CONNECTING)
             self.connector.investigate(cause, told)
-
-    # --- from the commits ---------------------------------------------------------------------------------------
-
-    def committed(self, outcomes: tuple[Outcome, ...], etags: tuple[str, ...], durable: str) -> None:
-        """See `CommitOwner`."""
-        for outcome, etag in zip(outcomes, etags, strict=True):
-            if outcome.seq in self.kept:
-                self.kept.discard(outcome.seq)
-                said = {"target": outcome.request_id, "seq": outcome.seq, "etag": etag, "durable": durable}
-                self.tell("committed", said)
-            # Also after a kept one: its id may have been sent again meanwhile.
-            self._reception.finished(outcome, "committed", durable, etag)
-        self.confirm(outcomes[-1].seq, outcomes[-1].request_id)
-
-    def confirm(self, seq: int, request_id: str) -> None:
-        """Tell the agent that it may forget its outcomes up to this one."""
-        if self.link is not None:
-            self.link.send_soon(Kind.CONFIRM, (SEQ.pack(seq), request_id.encode()))
-
-    def fenced(self) -> None:
-        """See `CommitOwner`."""
-        self.replace_worker("rolled_back", "the worker's generation is over")
-
-    def breached(self, cause: str) -> None:
-        """See `CommitOwner`."""
-        self.replace_worker("worker_protocol_error", f"the worker broke the internal protocol: {cause}")
-
-    def regressed(self, seq: int) -> None:
-        """See `CommitOwner`."""
-        self.replace_worker("session_regressed", f"the store has only the commits up to {seq}")
-
-    def damaged(self) -> None:
-        """See `CommitOwner`."""
-        self.replace_worker("session_regressed", "what the store holds of the session is damaged")
-
-    def failed(self) -> None:
-        """See `CommitOwner`."""
-        self.replace_worker("internal", "something went wrong on our side")
 
     # --- the worker ---------------------------------------------------------------------------------------------
 
@@ -205,7 +166,7 @@ class LiveSession:
 
     def new_committer(self, record: Record, references: tuple[bytes, ...]) -> Committer:
         """Commits for a generation, building on the record's state."""
-        committer = Committer(self.services, self, record)
+        committer = Committer(self.services, self.acknowledger, record)
         committer.start_from(record.seq, record.etag, references)
         return committer
 

@@ -7,8 +7,7 @@ import asyncio
 import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
-from orchestrator.core.session import Record, SessionPolicy, Status, WorkerAddress, visible_to
-from orchestrator.engine.opened import OpenedIds
+from orchestrator.core.session import OpenId, Record, SessionPolicy, Status, WorkerAddress, visible_to
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
 from orchestrator.engine.services import Services
@@ -25,7 +24,6 @@ class Sessions:
         self._services = services
         self._live: dict[str, LiveSession] = {}
         self._pools: dict[str, Pool] = {}
-        self.opened_ids = OpenedIds()
         config = services.config
         for image in (config.sandbox.image, *config.images):
             warm = config.pool_size if image == config.sandbox.image else 0
@@ -63,35 +61,39 @@ class Sessions:
         for pool in self._pools.values():
             pool.fill()
 
-    async def open(self, policy: SessionPolicy) -> LiveSession:
-        """A new session; a worker is already on its way when this returns. Raises `capacity`."""
+    async def open(self, policy: SessionPolicy, opened: OpenId | None = None) -> LiveSession:
+        """A new session, or the one that the same `open` opened before; a worker is already on its way when this
+        returns. Raises `capacity`, `conflict`, `session_gone`."""
         self._make_room()
         random = self._services.random
         new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
-        record = await self._services.store.create(new_id, policy)
-        session = self._take_in_hand(record)
+        record = await self._services.store.create(new_id, policy, opened)
+        visible_to(record, policy.tenant, record.session)
+        session = self.in_hand(record.session) or self._take_in_hand(record)
         session.connect()
-        _log.info(
-            "session opened", session_id=new_id, tenant=policy.tenant, subject=policy.subject, implicit=policy.implicit
-        )
+        if record.session == new_id:
+            who = {"tenant": policy.tenant, "subject": policy.subject}
+            _log.info("session opened", session_id=new_id, implicit=policy.implicit, **who)
         return session
 
     async def find(self, session: str, tenant: str) -> LiveSession:
         """An open session of this tenant; raises `not_found`, `session_gone` or `capacity`."""
         if not is_session_id(session):
             raise WireError("not_found", "no such session")
-        live = self._in_hand(session)
-        if live is None:
+        live = self.in_hand(session)
+        if live is None or live.policy.tenant != tenant:
+            # Another tenant's session is asked for in the store although it is in hand: the time would tell of it.
             record = visible_to(await self._services.store.read(session), tenant, session)
             # Whoever asked in the meantime may have it in hand by now.
-            live = self._in_hand(session)
+            live = self.in_hand(session)
             if live is None:
                 self._make_room()
                 live = self._take_in_hand(record)
         visible_to(live.record, tenant, session)
         return live
 
-    def _in_hand(self, session: str) -> LiveSession | None:
+    def in_hand(self, session: str) -> LiveSession | None:
+        """The session of this id, if this front door has to do with it now."""
         live = self._live.get(session)
         return None if live is None or live.phase is Phase.ENDED else live
 

@@ -45,8 +45,8 @@ class Settler:
         session = self._session
         session.committer.stop()
         session.committer.settle(record.seq, record.etag)
-        lost = bool(session.kept) or bool(session.committer.waiting)
-        session.kept.clear()
+        lost = bool(session.acknowledger.kept) or bool(session.committer.waiting)
+        session.acknowledger.kept.clear()
         for pending in [item for item in session.requests.all() if item.dispatched]:
             if not (pending.numbered and await self._stored(pending)):
                 lost = lost or pending.numbered

@@ -33,6 +33,10 @@ class Stray:
         self._id = request_id
         self._later(float(self._session.policy.limits["eval_timeout_s"]), self._expired)
 
+    def is_of(self, request_id: str) -> bool:
+        """Whether this is the eval that runs."""
+        return self._id == request_id != ""
+
     def interrupted(self, request_id: str) -> None:
         """A client had it interrupted: it has the grace to obey."""
         if request_id == self._id:

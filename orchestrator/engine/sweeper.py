@@ -18,7 +18,7 @@ from replwire.frames import Kind
 _log = structlog.get_logger("bascule.sweeper")
 
 ROUNDS_BETWEEN_STORE_SWEEPS: Final = 6
-"""Sessions that are in nobody's hand, and chunks that nobody committed, are looked at less often."""
+"""Sessions in nobody's hand, workers of servers that died and chunks that nobody committed are looked at less often."""
 
 
 class Sweeper:
@@ -28,8 +28,8 @@ class Sweeper:
         self._services = services
         self._sessions = sessions
         self._task: asyncio.Task[None] | None = None
-        self._found_at_start: frozenset[str] = frozenset()
         self._is_reaped = False
+        """Whether the workers of before us have been looked at."""
         self._seen: dict[str, tuple[float, float]] = {}
         """Of implicit sessions in nobody's hand here: the store's `seen_at`, and when we first met it, by our clock."""
 
@@ -43,21 +43,20 @@ class Sweeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def look_around(self) -> None:
-        """Before any worker of ours is started: those that are there now are sessions' or nobody's."""
-        self._found_at_start = frozenset(await self._services.runtime.list_workers())
-
     async def reap(self) -> int:
-        """End every worker that was there before us and is no current generation of any session; how many there were.
+        """End every worker that is no current generation of any session, neither ours nor another server's that lives;
+        how many there were. When the store is away at start, a later round does it.
 
-        Those that came later are the pool's. When the store is away at start, a later round does it.
+        They are listed first: what a session gets later is not among them, and what it got before is in its record.
         """
+        runtime = self._services.runtime
+        found = frozenset(await runtime.list_workers()) - runtime.own
         current = {
             record.worker.worker async for record in self._services.store.sessions() if record.worker is not None
         }
-        orphans = sorted(self._found_at_start - current)
+        orphans = sorted(found - current)
         for worker in orphans:
-            await self._services.runtime.stop(worker)
+            await runtime.stop(worker)
             self._services.metrics.orphans_reaped.inc()
         self._is_reaped = True
         if orphans:
@@ -84,9 +83,10 @@ class Sweeper:
         services = self._services
         await services.ask_store()
         await services.store.touch([session.id for session in self._sessions.live])
-        if not self._is_reaped:
+        is_thorough = rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0
+        if is_thorough or not self._is_reaped:
             await self.reap()
-        if rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0:
+        if is_thorough:
             await self._end_expired()
             await services.store.sweep_chunks()
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 LOCK: Final = "server.lock"
+
+NAME_BYTES: Final = 8
+"""Of randomness in a folder's name."""
 
 
 class StateError(Exception):
@@ -20,8 +24,12 @@ class StateError(Exception):
 
 
 @contextlib.contextmanager
-def only_server(state: Path) -> Iterator[None]:
-    """Have the folder for as long as this lasts: two servers would end each other's workers. Raises `StateError`."""
+def only_server(state: Path) -> Iterator[str]:
+    """Have the folder for as long as this lasts: two servers would end each other's workers. Raises `StateError`.
+
+    Gives the folder's name. Whoever has the folder and finds that name on something unfinished knows that its owner is
+    dead: it had the lock.
+    """
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o755)
         handle = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -30,9 +38,20 @@ def only_server(state: Path) -> Iterator[None]:
     try:
         if not _locked(handle, fcntl.LOCK_EX):
             raise StateError(f"another server uses {state}: end it, or choose another folder with --state-dir")
-        yield
+        yield _name_in(handle)
     finally:
         os.close(handle)
+
+
+def _name_in(handle: int) -> str:
+    """What the lock's file holds; written when it is new, or when a crash left it half written."""
+    held = os.pread(handle, 2 * NAME_BYTES + 1, 0)
+    if len(held) == 2 * NAME_BYTES and held.isalnum():
+        return held.decode("ascii", "replace")
+    name = secrets.token_hex(NAME_BYTES)
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, name.encode("ascii"), 0)
+    return name
 
 
 def is_served(state: Path) -> bool:

@@ -6,7 +6,9 @@ the index lies under hash tags of its own and follows what the records say.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -18,6 +20,11 @@ INDEX_SHARDS: Final = 16
 
 CONTENT_ID_BYTES: Final = 32
 """Of a chunk's content id (SHA-256): lists of references are these in a row."""
+
+
+PRINCIPAL_CHARS: Final = 32
+"""Of the digest that stands for a principal."""
+_NONCE: Final = re.compile(r"[0-9a-f]{16,64}")
 
 
 class Key(NamedTuple):
@@ -39,10 +46,19 @@ KEYS: Final = (
     Key("bascule:{lineage}:<session>:order", "list", "request ids, oldest first: what `ids` is trimmed by"),
     Key("bascule:{lineage}:<session>:journal", "hash", "seq → sealed journal entry"),
     Key("bascule:{lineage}:<session>:state", "hash", "the last checkpoint: seq, generation, manifest, references"),
+    Key(
+        "bascule:{lineage}:<session>:intents",
+        "hash",
+        "request id → `<generation> <Unix seconds> <principal> ` and the body's hash, of what has no outcome",
+    ),
     Key("bascule:{lineage}:members", "set", "the lineage's open sessions; with the last one its chunks go"),
     Key("bascule:{lineage}:chunks", "hash", "content id → sealed chunk"),
     Key("bascule:{lineage}:counts", "hash", "content id → number of states that refer to it, at least 1"),
     Key("bascule:{lineage}:uncounted", "sorted set", "content ids put that no state refers to yet, by when (ms)"),
+    Key("bascule:{<principal>}:opened", "hash", "id of an `open` → `<ms> <session> ` and the body's hash"),
+    Key("bascule:{<principal>}:opened-order", "sorted set", "these ids, by when they were used (ms)"),
+    Key("bascule:spent:{<nonce>}", "string", "a nonce that was used up, by whom; gone when its ticket would be anyway"),
+    Key("bascule:tenant:{<tenant>}", "sorted set", "the tenant's open sessions, by when they were made (ms)"),
     Key("bascule:index:{<shard>}", "sorted set", "open sessions, by when they were last seen (ms)"),
 )
 
@@ -55,6 +71,7 @@ class SessionKeys(NamedTuple):
     order: bytes
     journal: bytes
     state: bytes
+    intents: bytes
     chunks: bytes
     counts: bytes
     uncounted: bytes
@@ -67,9 +84,29 @@ def session_keys(session: str) -> SessionKeys:
     if not is_session_id(session):
         raise ValueError("not a session id")
     lineage = f"{PREFIX}:{{{lineage_of(session)}}}"
-    own = (f"{lineage}:{session}:{part}".encode() for part in ("record", "ids", "order", "journal", "state"))
+    parts = ("record", "ids", "order", "journal", "state", "intents")
+    own = (f"{lineage}:{session}:{part}".encode() for part in parts)
     shared = (f"{lineage}:{part}".encode() for part in ("chunks", "counts", "uncounted", "members"))
     return SessionKeys(*own, *shared)
+
+
+def opened_keys(tenant: str, subject: str) -> tuple[bytes, bytes]:
+    """The ids of `open` of one principal. Its names are digested: they are no part of a key."""
+    principal = sha256(f"{tenant}\0{subject}".encode()).hexdigest()[:PRINCIPAL_CHARS]
+    return f"{PREFIX}:{{{principal}}}:opened".encode(), f"{PREFIX}:{{{principal}}}:opened-order".encode()
+
+
+def tenant_key(tenant: str) -> bytes:
+    """The list of a tenant's sessions, whose name is digested likewise."""
+    digest = sha256(tenant.encode()).hexdigest()[:PRINCIPAL_CHARS]
+    return f"{PREFIX}:tenant:{{{digest}}}".encode()
+
+
+def spent_key(nonce: str) -> bytes:
+    """The key of a nonce; what is not 16 to 64 hex digits is a `ValueError`."""
+    if not _NONCE.fullmatch(nonce):
+        raise ValueError("not a nonce")
+    return f"{PREFIX}:spent:{{{nonce}}}".encode()
 
 
 def index_key(shard: int) -> bytes:

@@ -19,6 +19,8 @@ class StoreLimits:
     """Request ids that a session remembers at least."""
     ids_kept_s: float = 24 * 3600.0
     """How long an id is remembered at least, as long as it is among the last `journal_kept`."""
+    intents_kept: int = 1000
+    """Requests that were sent to workers which died, and have no outcome: so many of a session at most."""
     journal_kept: int = 100_000
     """Journal entries (and so ids) that a session keeps at most."""
     generations_kept: int = 256
@@ -27,5 +29,10 @@ class StoreLimits:
     """How long a chunk that no state refers to is kept."""
     tombstone_s: float = 24 * 3600.0
     """How long the record of a closed session says so."""
+    opened_kept_s: float = 24 * 3600.0
+    """How long the id of an `open` is remembered, as long as it is among the principal's last `opened_kept`. Not longer
+    than `tombstone_s`: an id must not outlive the record of the session that it opened."""
+    opened_kept: int = 100_000
+    """Ids of `open` that are remembered of one principal at most."""
     index_grace_s: float = 3600.0
     """How long an entry of the index may be without a record (a session that is being created)."""

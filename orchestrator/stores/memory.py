@@ -13,11 +13,14 @@ from typing import Final
 
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id, lineage_of
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, Status, WorkerAddress
+from orchestrator.core.intents import FENCED, Intent, IntentReply
+from orchestrator.core.paging import Position
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
+from orchestrator.stores.keys import spent_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.memory_state import Lineage, Session
+from orchestrator.stores.memory_state import Lineage, OpenedIds, Session
 
 NONCE_BYTES: Final = 16
 
@@ -32,6 +35,9 @@ class MemoryStore:
         self._now = now
         self._sessions: dict[str, Session] = {}
         self._lineages: dict[str, Lineage] = {}
+        self._opened = OpenedIds()
+        self._spent: dict[bytes, float] = {}
+        """Nonces by when they are forgotten."""
 
     async def facts(self) -> StoreFacts:
         """That nothing in it survives."""
@@ -39,9 +45,16 @@ class MemoryStore:
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session; an id in use, or a text that is none, is a `ValueError`."""
-        if self._find(session) is not None:
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session, or the one that this `open` opened before; an id in use, or a text that is none, is a
+        `ValueError`."""
+        found = self._find(session)
+        if opened is not None:
+            session = self._opened.session(opened, session, self._now(), self._limits)
+            found = self._find(session)
+            if found is not None:
+                return found.record
+        if found is not None:
             raise ValueError("the session id is in use")
         now, nonce = self._now(), secrets.token_hex(NONCE_BYTES)
         record = Record(session, policy, Status.OPEN, now, 0, nonce, 0, EMPTY_ETAG, now)
@@ -116,6 +129,16 @@ class MemoryStore:
             if found is not None:
                 yield found.record
 
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """A page of a tenant's open records, the newest first."""
+        found = [record async for record in self.sessions() if record.policy.tenant == tenant]
+        placed = sorted(((_position(record), record) for record in found), key=lambda item: item[0], reverse=True)
+        rest = [item for item in placed if after is None or item[0] < after]
+        part = rest[:count]
+        return [record for _, record in part], part[-1][0] if len(rest) > count else None
+
     # --- commits ------------------------------------------------------------------------------------------------
 
     async def commit(self, commit: Commit) -> CommitReply:
@@ -137,6 +160,25 @@ class MemoryStore:
             return CommitReply(Answer.MISSING, missing=missing)
         found.write(commit, now, self._limits)
         return CommitReply(Answer.OK, _FACTS.durable)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """Each as the script would."""
+        return [self._intend(intent) for intent in wanted]
+
+    def _intend(self, intent: Intent) -> IntentReply:
+        found = self._open(intent.session)
+        if found is None or (found.record.generation, found.record.nonce) != (intent.generation, intent.nonce):
+            return FENCED
+        found.record = replace(found.record, seen_at=self._now())
+        return found.intend(intent, self._limits)
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """Those of their own generation."""
+        for intent in wanted:
+            found = self._find(intent.session)
+            stored = found.intents.get(intent.request_id) if found else None
+            if found is not None and stored is not None and stored.of_same_run(intent):
+                del found.intents[intent.request_id]
 
     # --- reads --------------------------------------------------------------------------------------------------
 
@@ -172,6 +214,15 @@ class MemoryStore:
 
     # --- upkeep -------------------------------------------------------------------------------------------------
 
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up; True the first time."""
+        key, now = spent_key(nonce), self._now()
+        self._spent = {spent: until for spent, until in self._spent.items() if until > now}
+        if key in self._spent:
+            return False
+        self._spent[key] = now + ttl_s
+        return True
+
     async def sweep_chunks(self) -> int:
         """Delete chunks that no state has referred to for `chunk_grace_s`; how many they were."""
         due_before = self._now() - self._limits.chunk_grace_s
@@ -192,6 +243,10 @@ class MemoryStore:
     def _open(self, session: str) -> Session | None:
         found = self._find(session)
         return found if found is not None and found.record.status is Status.OPEN else None
+
+
+def _position(record: Record) -> Position:
+    return Position(round(record.created_at * 1000), record.session)
 
 
 def _refused(commit: Commit, found: Session) -> CommitReply | None:

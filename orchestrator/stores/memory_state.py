@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.commits import Commit
-from orchestrator.core.session import Checkpoint, KnownId, Record
+from orchestrator.core.intents import WRITTEN, Intent, IntentReply
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record
 from orchestrator.stores.limits import StoreLimits
+from replwire.errors import WireError
 
 
 @dataclass(slots=True)
@@ -19,6 +22,7 @@ class Session:
     """With when it was committed."""
     journal: dict[int, bytes] = field(default_factory=dict)
     state: Checkpoint | None = None
+    intents: dict[str, Intent] = field(default_factory=dict)
     gone_at: float = float("inf")
     """When the record of a closed session goes."""
 
@@ -32,6 +36,7 @@ class Session:
         for entry in commit.entries:
             self.ids[entry.request_id] = (KnownId(entry.request_id, entry.body_hash, entry.seq), now)
             self.journal[entry.seq] = entry.blob
+            self.intents.pop(entry.request_id, None)
         self.state = Checkpoint(commit.seq, commit.generation, commit.manifest, commit.references)
         record, kept = self.record, limits.generations_kept
         self.record = replace(
@@ -43,6 +48,22 @@ class Session:
             last_seqs=_newest(record.last_seqs, commit.generation, commit.seq, kept),
         )
         self._trim(now, limits)
+
+    def intend(self, intent: Intent, limits: StoreLimits) -> IntentReply:
+        """Take an intent of the current generation, unless an earlier one stays."""
+        if intent.request_id in self.ids:
+            return WRITTEN
+        earlier = self.intents.get(intent.request_id)
+        if earlier is not None and earlier.generation == intent.generation:
+            return WRITTEN
+        if earlier is not None and intent.keeps_earlier:
+            return IntentReply(earlier=earlier.generation, is_conflict=earlier.body_hash != intent.body_hash)
+        self.intents.pop(intent.request_id, None)
+        self.intents[intent.request_id] = intent
+        if len(self.intents) > limits.intents_kept:
+            for oldest in list(self.intents)[: len(self.intents) // 2]:
+                del self.intents[oldest]
+        return WRITTEN
 
     def _trim(self, now: float, limits: StoreLimits) -> None:
         while len(self.ids) > limits.ids_kept:
@@ -108,3 +129,25 @@ class Lineage:
 def _newest(numbers: Mapping[int, int], generation: int, number: int, kept: int) -> dict[int, int]:
     grown = {**numbers, generation: number}
     return {name: grown[name] for name in sorted(grown)[-kept:]}
+
+
+class OpenedIds:
+    """Ids of `open` by principal."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], dict[str, tuple[float, str, bytes]]] = {}
+
+    def session(self, opened: OpenId, fresh: str, now: float, limits: StoreLimits) -> str:
+        """The session that the id opens: `fresh`, if it is new. Raises `conflict`."""
+        rows = self._rows.setdefault((opened.tenant, opened.subject), {})
+        at, session, body_hash = rows.get(opened.request_id, (-math.inf, fresh, b""))
+        if now - at < limits.opened_kept_s:
+            if body_hash != opened.body_hash:
+                raise WireError("conflict", "the id was used with another body")
+            return session
+        rows.pop(opened.request_id, None)
+        rows[opened.request_id] = now, fresh, opened.body_hash
+        for oldest in list(rows)[:2]:
+            if now - rows[oldest][0] >= limits.opened_kept_s or len(rows) > limits.opened_kept:
+                del rows[oldest]
+        return fresh

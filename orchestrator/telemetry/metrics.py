@@ -90,6 +90,14 @@ class Metrics:
         self.connections_refused = Counter(
             "bascule_connections_refused", "Connections that were not let in.", ["reason"], registry=registry
         )
+        self.http_requests = Counter(
+            "bascule_http_requests", "REST requests by route and status.", ["method", "route", "status"],
+            registry=registry,
+        )  # fmt: skip
+        self.http_seconds = Histogram(
+            "bascule_http_request_seconds", "From a REST request's head to its answer.", ["route"], buckets=FAST_S,
+            registry=registry,
+        )  # fmt: skip
         self.bad_messages = Counter("bascule_bad_messages", "Messages that are no request.", registry=registry)
         self.auth_failures = Counter(
             "bascule_auth_failures", "Tokens refused, by how they were shown.", ["method"], registry=registry

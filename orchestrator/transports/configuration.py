@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from replwire.limits import LIMITS
+from replwire.limits import LIMITS, default_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class HttpConfig:
     metrics_port: int | None = None
     """A port of its own for `/metrics`. None: it is served beside the rest, if that is on loopback, else not at all."""
     origins: tuple[str, ...] = ()
-    """Browser origins that may connect besides the server's own host."""
+    """Browser origins that may connect besides the server's own host: WebSocket, and HTTP by CORS. None by default."""
+    hosts: tuple[str, ...] = ()
+    """Values of `Host` that are served, each with its port or for any port; none listed: all are."""
     connections_max: int = 5000
     connections_per_tenant_max: int = 2000
     connections_per_address_max: int = 2000
@@ -53,8 +56,26 @@ class HttpConfig:
     """What a client hears that was refused for want of room."""
     handshake_timeout_s: float = 10.0
     """From accepting a socket to the end of its request's headers."""
+    header_fields_max: int = 64
+    """Of one request; beyond it 431."""
+    body_timeout_s: float = 30.0
+    """How long a request's body may take, or with a file one part of it; beyond it 408."""
+    upload_bytes_max: int = 64 * 1024 * 1024
+    """Of one file sent up; beyond it 413."""
+    requests_per_s_max: float = 50.0
+    """HTTP requests of one principal on average; beyond it and its burst 429. WebSockets count once, as connections."""
+    request_burst_max: int = 200
+    """HTTP requests of one principal at once, after a pause."""
+    limits: Mapping[str, int] = field(default_factory=default_limits)
+    """The limits of the wire in force."""
     recheck_interval_s: float = 30.0
-    """How often the tokens of open connections are checked again."""
+    """How often the principals of open connections are checked again."""
+    auth_failures_max: int = 10
+    """Refused tokens from one address, and showings of one refused token, that cost nothing; then `auth_wait_s_max`."""
+    auth_wait_s_max: float = 60.0
+    """The longest wait after a refused token; the first is 1 s, each further one twice the one before."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of the operator's proxies, whose `X-Forwarded-For` is believed."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
 
 

@@ -14,7 +14,8 @@ from aiohttp.http_websocket import WebSocketReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from orchestrator.transports.channel import Arrivals
-from orchestrator.transports.problems import SERVER, problem
+from orchestrator.transports.headers import put_on
+from orchestrator.transports.problems import problem
 
 ADDRESS_UNKNOWN: Final = "unknown"
 MASK_BIT: Final = 0x80
@@ -27,7 +28,9 @@ _log = structlog.get_logger("bascule.transport")
 class Places:
     """Sockets that are open, in all and by address."""
 
-    def __init__(self, total_max: int, per_address_max: int) -> None:
+    def __init__(self, total_max: int, per_address_max: int, *, is_shared: Callable[[str], bool] | None = None) -> None:
+        """`is_shared`: whether many clients come from an address, so that only the total counts for it."""
+        self._is_shared = is_shared or (lambda _: False)
         self._total_max = total_max
         self._per_address_max = per_address_max
         self._total = 0
@@ -37,7 +40,8 @@ class Places:
         """Count one more; whether there was room for it. `release` it in any case."""
         self._total += 1
         self._by_address[address] += 1
-        return self._by_address[address] <= self._per_address_max and self._total <= self._total_max
+        in_bounds = self._by_address[address] <= self._per_address_max or self._is_shared(address)
+        return in_bounds and self._total <= self._total_max
 
     def release(self, address: str) -> None:
         """It is closed."""
@@ -47,14 +51,20 @@ class Places:
             del self._by_address[address]
 
 
+def _nothing() -> None:
+    """Nobody waits."""
+
+
 class Connection(web.RequestHandler):
     """Counts what arrives; says no without repeating, to the client or to the log, what a stranger sent."""
 
-    __slots__ = ("_address", "_opening", "_places", "_response_timeout_s", "arrivals")
+    __slots__ = ("_address", "_opening", "_places", "_response_timeout_s", "arrivals", "on_gone")
 
     def __init__(self, manager: web.Server, *, places: Places, response_timeout_s: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self.arrivals = Arrivals()
+        self.on_gone: Callable[[], None] = _nothing
+        """Called when the client has gone; a request that waits for something sets it."""
         self._places = places
         self._address: str | None = None
         self._response_timeout_s = response_timeout_s
@@ -71,6 +81,7 @@ class Connection(web.RequestHandler):
         if self._address is not None:
             self._places.release(self._address)
             self._address = None
+            self.on_gone()
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -126,7 +137,7 @@ class Connection(web.RequestHandler):
             response = problem(status, "internal", "something went wrong on our side")
         if request.writer.output_size > 0:
             raise ConnectionError("a response is under way")
-        response.headers["Server"] = SERVER
+        put_on(response)
         response.force_close()
         return response
 

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/healthz`, `/metrics`: for those who watch the server. No token is asked."""
+"""`/livez`, `/readyz`, `/healthz`, `/metrics`: for those who watch the server. Who may see what is for the caller."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from orchestrator.transports.websocket import Host
 CHECKS_KEPT_S: Final = 1.0
 """How long an answer of the checks is given again: strangers may ask, the store need not be."""
 
+VERBOSE: Final = "verbose"
+"""The parameter that asks for the checks one by one."""
 PATHS: Final = ("/livez", "/readyz", "/healthz")
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -36,7 +38,7 @@ class Health:
         checks = await self._fresh_checks()
         ready = all(well for _, well, _ in checks)
         text = "ok\n" if ready else "not ready\n"
-        if "verbose" in request.query:
+        if VERBOSE in request.query:
             text = "".join(f"[{'+' if well else '-'}] {name}: {words}\n" for name, well, words in checks) + text
         return web.Response(status=200 if ready else 503, text=text, headers=_NO_STORE)
 

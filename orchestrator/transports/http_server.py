@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import web
 
-from orchestrator.ports import Authenticator
+from orchestrator.ports import Authenticator, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
-from orchestrator.transports import health
+from orchestrator.transports import health, tickets
+from orchestrator.transports.addresses import Addresses, is_passed_on
 from orchestrator.transports.admission import Admission, Refusal
 from orchestrator.transports.configuration import HttpConfig, is_loopback
 from orchestrator.transports.connection import Connection, Places
+from orchestrator.transports.headers import put_on, refused_head
 from orchestrator.transports.health import Health
 from orchestrator.transports.listening import listen
-from orchestrator.transports.problems import SERVER, problem
+from orchestrator.transports.problems import problem
+from orchestrator.transports.proving import Prover
+from orchestrator.transports.rest.host import RestHost
+from orchestrator.transports.rest.routes import find_place
+from orchestrator.transports.rest.service import RestTransport
+from orchestrator.transports.tickets import TicketDesk
 from orchestrator.transports.websocket import Host, WebSocketTransport, session_of
 
 HEADER_LINE_BYTES_MAX: Final = 8190
@@ -36,7 +43,9 @@ class _Server(web.Server):
     def __init__(self, handler: Handler, config: HttpConfig) -> None:
         super().__init__(handler)
         spare = config.sockets_spare_max
-        places = Places(config.connections_max + spare, config.connections_per_address_max + (spare + 1) // 2)
+        per_address_max = config.connections_per_address_max + (spare + 1) // 2
+        addresses = Addresses(config.trusted_proxies)
+        places = Places(config.connections_max + spare, per_address_max, is_shared=addresses.is_proxy)
         # aiohttp looks at this time-out from the moment a socket is accepted, so it bounds the handshake as well.
         self._options: dict[str, Any] = {
             "places": places,
@@ -46,7 +55,7 @@ class _Server(web.Server):
             "max_line_size": HEADER_LINE_BYTES_MAX,
             "max_field_size": HEADER_LINE_BYTES_MAX,
             "response_timeout_s": config.channel.slow_client_timeout_s,
-            # No request here has a body: one that comes is not looked into, and not waited for.
+            # A body that is packed is refused, not looked into.
             "auto_decompress": False,
             "lingering_time": LINGERING_S,
         }
@@ -55,15 +64,24 @@ class _Server(web.Server):
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
-class HttpServer:
-    """Serves WebSockets, health and metrics for one engine."""
+class Engine(Host, RestHost, Protocol):
+    """What is behind this door."""
 
-    def __init__(self, host: Host, authenticator: Authenticator, config: HttpConfig, metrics: Metrics) -> None:
+
+class HttpServer:
+    """Serves WebSockets, REST, health and metrics for one engine."""
+
+    def __init__(
+        self, host: Engine, authenticator: Authenticator, config: HttpConfig, metrics: Metrics,
+        tickets: TicketOffice | None = None,
+    ) -> None:  # fmt: skip
         self._config = config
-        self._admission = Admission(config, authenticator, metrics)
+        self._prover = Prover(config, authenticator, tickets, metrics)
+        self._admission = Admission(config, self._prover)
         self._transport = WebSocketTransport(host, self._admission, config, metrics)
+        self._rest = RestTransport(host, self._admission, config, metrics)
         self._health = Health(host, metrics)
-        self._metrics_here = config.metrics_port is None and is_loopback(config.host)
+        self._tickets = TicketDesk(self._prover, tickets) if tickets is not None else None
         self._runners: list[web.ServerRunner] = []
         self._sockets: list[socket.socket] = []
         self._metrics_sockets: list[socket.socket] = []
@@ -116,27 +134,60 @@ class HttpServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._dispatch(request)
         if not response.prepared:
-            response.headers["Server"] = SERVER
+            put_on(response)
         return response
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        if (refused := _refused_form(request)) is not None:
+        if (refused := refused_head(request, self._config)) is not None:
             return refused
-        if request.path in health.PATHS:
-            return await self._health.answer(request)
-        if request.path == "/metrics" and self._metrics_here:
-            return self._health.metrics()
-        try:
-            session = session_of(request.path)
-        except Refusal as refusal:
-            return refusal.response
         connection = request.protocol
         assert isinstance(connection, Connection)
+        if (place := find_place(request.rel_url.raw_path)) is not None:
+            return await self._rest.serve(request, place, connection)
+        try:
+            return await self._other(request, connection)
+        except Refusal as refusal:
+            if request.body_exists:
+                # What comes after a refused head is not read as a request.
+                refusal.response.force_close()
+            return refusal.response
+
+    async def _other(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
+        """All that is no REST; raises `Refusal`."""
+        if request.path == tickets.PATH and self._tickets is not None:
+            self._admission.check_origin(request)
+            return self._tickets.answer(request)
+        is_watched = request.path in health.PATHS or request.path == "/metrics"
+        session = None if is_watched else session_of(request.path)
+        if (refused := _refused_form(request)) is not None:
+            return refused
+        if (watched := await self._watched(request)) is not None:
+            return watched
+        if is_watched:
+            return problem(404, "not_found", "nothing is served here")
         return await self._transport.serve(request, session, connection.arrivals)
+
+    async def _watched(self, request: web.BaseRequest) -> web.Response | None:
+        """What those who watch the server may see here; raises `Refusal` for what others may not."""
+        if request.path in health.PATHS:
+            if health.VERBOSE in request.query:
+                self._check_watcher(request)
+            return await self._health.answer(request)
+        if request.path != "/metrics" or self._config.metrics_port is not None:
+            return None
+        self._check_watcher(request)
+        return self._health.metrics()
+
+    def _check_watcher(self, request: web.BaseRequest) -> None:
+        """Whoever is on this machine may watch; from elsewhere it takes the scope `admin`. Raises `Refusal`."""
+        if is_loopback(self._config.host) and not is_passed_on(request):
+            return
+        if "admin" not in self._prover.by_token(request).principal.scopes:
+            raise Refusal("forbidden", problem(403, "forbidden", "the token lacks the scope 'admin'"))
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._dispatch_metrics(request)
-        response.headers["Server"] = SERVER
+        put_on(response)
         return response
 
     async def _dispatch_metrics(self, request: web.BaseRequest) -> web.Response:

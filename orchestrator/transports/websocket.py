@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
@@ -18,7 +19,8 @@ from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.admission import Admission, Guest, Refusal
 from orchestrator.transports.channel import Arrivals, WebSocketChannel
 from orchestrator.transports.configuration import HttpConfig
-from orchestrator.transports.problems import SERVER, problem
+from orchestrator.transports.headers import put_on
+from orchestrator.transports.problems import INCIDENT, problem
 from orchestrator.transports.watch import Watch
 from replwire.messages import SUBPROTOCOL
 
@@ -31,12 +33,21 @@ class Host(Protocol):
     """What this transport needs of the engine."""
 
     async def converse(
-        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
-    ) -> None:
-        """One client's connection, until it is closed."""
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
+        lapsed: asyncio.Event | None = None,
+    ) -> None:  # fmt: skip
+        """One client's connection, until it is closed. Once `lapsed` is set, or the principal's time is over, what
+        runs may end, and then it is closed with 1008."""
 
     async def checks(self) -> list[tuple[str, bool, str]]:
         """What readiness looks at: name, whether it is well, words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    guest: Guest
+    lapsed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it would not be let in any more."""
 
 
 class WebSocketTransport:
@@ -48,7 +59,7 @@ class WebSocketTransport:
         self._config = config
         self._metrics = metrics
         self._watch = Watch(config.channel, time.monotonic)
-        self._guests: dict[WebSocketChannel, Guest] = {}
+        self._guests: dict[WebSocketChannel, _Inside] = {}
         self._rechecking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -72,17 +83,18 @@ class WebSocketTransport:
             protocols=(SUBPROTOCOL,), compress=False, heartbeat=None, autoping=False, decode_text=False,
             max_msg_size=self._config.channel.envelope_bytes_max + 1, timeout=self._config.channel.close_timeout_s,
         )  # fmt: skip
-        socket.headers["Server"] = SERVER
+        put_on(socket)
         structlog.contextvars.bind_contextvars(connection_id=prefixed_id("con", secrets.token_bytes(RANDOM_BYTES)))
         try:
             if request.method != "GET" or not socket.can_prepare(request):
                 raise Refusal("handshake", _upgrade_required())
-            with self._admission.enter(request) as guest:
+            async with self._admission.enter(request) as guest:
                 channel = await self._open(socket, request, arrivals)
                 await self._converse(channel, guest, session, socket.ws_protocol == SUBPROTOCOL)
         except Refusal as refusal:
             self._metrics.connections_refused.labels(refusal.reason).inc()
-            _log.info("connection refused", reason=refusal.reason, address=request.remote)
+            incident = refusal.response.get(INCIDENT)
+            _log.info("connection refused", reason=refusal.reason, address=request.remote, incident=incident)
             return refusal.response
         return socket
 
@@ -97,12 +109,18 @@ class WebSocketTransport:
 
     async def _converse(self, channel: WebSocketChannel, guest: Guest, session: str | None, told: bool) -> None:
         began = time.monotonic()
-        _log.info("connection opened", principal=guest.principal.name, address=guest.address, session_id=session)
-        self._guests[channel] = guest
+        who = guest.principal
+        _log.info(
+            "connection opened", principal=who.name, credential=who.credential, address=guest.address,
+            session_id=session,
+        )  # fmt: skip
+        self._guests[channel] = inside = _Inside(guest)
         self._watch.add(channel)
         self._metrics.connections.inc()
         try:
-            await self._host.converse(channel, guest.principal, session=session, told_everything=told)
+            await self._host.converse(
+                channel, guest.principal, session=session, told_everything=told, lapsed=inside.lapsed
+            )
             await channel.close(1000, "")
         except Exception:  # noqa: BLE001 - the end of a connection's task: the client is owed a goodbye
             _log.exception("connection failed")
@@ -116,10 +134,11 @@ class WebSocketTransport:
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(self._config.recheck_interval_s)
-            revoked = [channel for channel, guest in self._guests.items() if not self._admission.still_valid(guest)]
-            for channel in revoked:
-                _log.info("token revoked", principal=self._guests[channel].principal.name)
-            await asyncio.gather(*(channel.close(1008, "the token is no longer valid") for channel in revoked))
+            for inside in self._guests.values():
+                if not inside.lapsed.is_set() and not self._admission.still_valid(inside.guest):
+                    who = inside.guest.principal
+                    _log.info("principal lapsed", principal=who.name, credential=who.credential)
+                    inside.lapsed.set()
 
 
 def session_of(path: str) -> str | None:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from orchestrator.core.commits import Answer
+from orchestrator.core.intents import Intent
 from orchestrator.stores.redis import RedisStore
 from replwire.errors import WireError
 from support.commits import POLICY, Writer, chunk, fresh_session, opened
@@ -26,12 +27,15 @@ def calls(store: RedisStore, writer: Writer):
         return [record async for record in store.sessions()]
 
     session = writer.session
+    intent = Intent(session, writer.generation, writer.nonce, "request-9", b"h" * 32, "acme/ann")
     return {
         "facts": store.facts,
         "create": lambda: store.create(fresh_session(), POLICY),
         "read": lambda: store.read(session),
         "raise": lambda: store.raise_generation(session, 1, "front", 1.0),
         "commit": lambda: store.commit(writer.next_commit()),
+        "intend": lambda: store.intend([intent]),
+        "withdraw": lambda: store.withdraw([intent]),
         "checkpoint": lambda: store.checkpoint(session),
         "chunks": lambda: store.chunks(session, [b"c" * 32]),
         "known_ids": lambda: store.known_ids(session),

@@ -1,11 +1,14 @@
 """A real server that is full, may not write, lets nobody in, or holds junk."""
 
+import dataclasses
 import time
 
 import pytest
 
 from orchestrator.core.commits import Answer
-from orchestrator.stores.keys import index_key_of, session_keys
+from orchestrator.core.intents import Intent
+from orchestrator.core.session import OpenId
+from orchestrator.stores.keys import index_key_of, opened_keys, session_keys, tenant_key
 from orchestrator.stores.limits import StoreLimits
 from replwire.errors import WireError
 from support.certificates import free_port, make_authority
@@ -164,6 +167,12 @@ async def test_every_key_is_one_of_the_table(server):
         absent = chunk(b"absent")[0]
         await writer.commit(chunks=[chunk(b"x%d" % number * 200_000) for number in range(4)], references=[absent])
         await claim(store, writer.session, writer.generation)
-        named = {*session_keys(writer.session), index_key_of(writer.session)}
+        left = Intent(writer.session, writer.generation + 1, "", "left", b"h" * 32, "acme/ann")
+        raised = await store.raise_generation(writer.session, writer.generation + 1, "front", 30.0)
+        await store.intend([dataclasses.replace(left, generation=raised.generation, nonce=raised.nonce)])
+        opens = OpenId("acme", "ann", "o", b"h" * 32)
+        other = (await store.create(fresh_session(writer.session), POLICY, opens)).session
+        named = {*session_keys(writer.session), index_key_of(writer.session), tenant_key(POLICY.tenant)}
+        named |= {session_keys(other).record, index_key_of(other), *opened_keys("acme", "ann")}
         listed = {line for line in server.command("KEYS", "*").split(b"\r\n") if line.startswith(b"bascule:")}
         assert listed == named

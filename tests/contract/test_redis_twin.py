@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.commits import Answer, Commit, Entry
+from orchestrator.core.intents import Intent
 from orchestrator.stores.limits import StoreLimits
 from orchestrator.stores.memory import MemoryStore
 from orchestrator.stores.redis import RedisStore
@@ -48,7 +49,9 @@ class Pair:
         pick = self.random.random()
         if pick < 0.10:
             await self.raise_(session)
-        elif pick < 0.15:
+        elif pick < 0.25:
+            await self.intend(session)
+        elif pick < 0.30:
             name = f"request-{self.random.randint(1, 30)}"
             await self.both(lambda store: store.outcome(session, name))
         else:
@@ -64,6 +67,22 @@ class Pair:
         assert [found and found.generation for found in raised] in ([None, None], [seen + 1, seen + 1])
         if raised[0] is not None and raised[1] is not None:
             self.nonces[session, seen + 1] = (raised[0].nonce, raised[1].nonce)
+
+    async def intend(self, session: str) -> None:
+        """By whoever knows the generation, or knew it; sometimes taken back."""
+        record = await self.stores[0].read(session)
+        assert record is not None
+        generation = max(0, record.generation - self.random.choice([0] * 5 + [1]))
+        name, body = f"request-{self.random.randint(1, 40)}", self.random.choice([b"b", b"b", b"o"]) * 32
+        keeps, takes_back = self.random.random() < 0.5, self.random.random() < 0.2
+        replies = []
+        for store in self.stores:
+            nonce = self.nonces[session, generation][self.stores.index(store)]
+            intent = Intent(session, generation, nonce, name, body, "acme/ann", keeps)
+            replies.append(list(await store.intend([intent])))
+            if takes_back:
+                await store.withdraw([intent])
+        assert replies[0] == replies[1]
 
     async def commit(self, session: str) -> None:
         """Often a proper one; else one with a fault, or an old one again."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from types import SimpleNamespace
 from typing import Any, cast
 
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.services import Services
 from orchestrator.engine.vault import Vault
 from orchestrator.ports import Runtime, Store
 from orchestrator.telemetry.metrics import Metrics
 
+_NO_RUNTIME = SimpleNamespace(name="none", survives_server=False)
 KEYS = {"stamp_key": b"k" * 32, "seal_key": b"s" * 32}
 
 
@@ -30,7 +33,8 @@ class MachineClock:
 def services(*, store: object = None, runtime: object = None, **settings: Any) -> Services:
     """The engine's services over the ports that a test needs."""
     config = EngineConfig(**(KEYS | settings))
+    workers = OwnWorkers(cast(Runtime, runtime or _NO_RUNTIME))
     return Services(
-        runtime=cast(Runtime, runtime), store=cast(Store, store), clock=MachineClock(), config=config,
+        runtime=workers, store=cast(Store, store), clock=MachineClock(), config=config,
         metrics=Metrics(), vault=Vault(config.seal_key, os.urandom), random=os.urandom, server="test",
     )  # fmt: skip

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import Record
@@ -80,6 +81,11 @@ class FlakyStore(MemoryStore):
         await self._check()
         return await super().checkpoint(session)
 
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """See `Store`."""
+        await self._check()
+        return await super().intend(wanted)
+
     async def commit(self, commit: Commit) -> CommitReply:
         """See `Store`."""
         self.on_commit(commit)
@@ -123,11 +129,13 @@ class MemoryChannel:
 class Client:
     """A client of an engine in this process."""
 
-    def __init__(self, engine: Engine, principal: Principal, session: str | None) -> None:
+    def __init__(
+        self, engine: Engine, principal: Principal, session: str | None, lapsed: asyncio.Event | None = None
+    ) -> None:
         self.channel = MemoryChannel()
         self._ids = itertools.count(1)
         self._task = asyncio.create_task(
-            engine.converse(self.channel, principal, session=session, told_everything=True)
+            engine.converse(self.channel, principal, session=session, told_everything=True, lapsed=lapsed)
         )
 
     @property
@@ -215,15 +223,19 @@ class Stage:
 
     def abandon(self) -> None:
         """As `kill -9` of the front door: no word to the store or the worker, its sockets are closed by the kernel."""
+        if self.engine._sweeper._task is not None:
+            self.engine._sweeper._task.cancel()
         for session in self.engine._sessions.live:
             session.connector.stop()
             session.committer.stop()
             if session.link is not None:
                 session.link.close()
 
-    def connect(self, *, session: str | None = None, principal: Principal | None = None) -> Client:
+    def connect(
+        self, *, session: str | None = None, principal: Principal | None = None, lapsed: asyncio.Event | None = None
+    ) -> Client:
         """One more client."""
-        return Client(self.engine, principal or Principal("acme", "ann"), session)
+        return Client(self.engine, principal or Principal("acme", "ann"), session, lapsed)
 
     def live(self, session: str) -> LiveSession:
         """The session in hand."""

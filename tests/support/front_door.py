@@ -16,10 +16,11 @@ from websockets.http11 import Response
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
 from orchestrator.core.principal import Principal
-from orchestrator.ports import Authenticator, Channel
+from orchestrator.ports import Authenticator, Channel, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig
 from orchestrator.transports.http_server import HttpServer
+from replwire.errors import WireError
 
 TOKEN = "let-me-in"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -34,14 +35,28 @@ class ScriptedEngine:
     flooded: asyncio.Event = field(default_factory=asyncio.Event)
     sent_bytes: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
+    floods_events: bool = False
+    """Whether who attaches is sent events without end."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when such a client is through."""
 
     async def converse(
-        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False
-    ) -> None:
+        self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,
+        lapsed: asyncio.Event | None = None,
+    ) -> None:  # fmt: skip
         """One client's connection."""
         self.guests.append((principal, session, told_everything))
+        watching = asyncio.create_task(_close_when(lapsed or asyncio.Event(), channel))
+        try:
+            await self._talk(channel)
+        finally:
+            watching.cancel()
+
+    async def _talk(self, channel: Channel) -> None:
         while (text := await channel.receive()) is not None:
-            if text == "flood":
+            if self.floods_events and '"attach"' in text:
+                await self._flood_events(channel)
+            elif text == "flood":
                 await self._flood(channel)
             elif text == "fail":
                 raise RuntimeError("as asked")
@@ -52,6 +67,13 @@ class ScriptedEngine:
             elif not channel.offer(text):
                 await channel.send(text)
 
+    async def _flood_events(self, channel: Channel) -> None:
+        event = '{"type":"stream","payload":{"name":"stdout","text":"' + "x" * 10_000 + '"},"cursor":"1.1"}'
+        while not channel.offer(event) and not self.flooded.is_set():
+            await channel.send(event)
+            self.sent_bytes += len(event)
+        self.left.set()
+
     async def _flood(self, channel: Channel) -> None:
         line = "x" * 10_000
         while not self.flooded.is_set():
@@ -60,9 +82,31 @@ class ScriptedEngine:
             self.sent_bytes += len(line)
             await asyncio.sleep(0)
 
+    @property
+    def overview(self) -> "ScriptedEngine":
+        """Looks at sessions."""
+        return self
+
+    async def page(self, principal: Principal, limit: int, cursor: str | None) -> dict[str, Any]:
+        """There are none."""
+        return {"items": [], "next_cursor": None}
+
+    async def session(self, principal: Principal, session: str) -> dict[str, Any]:
+        """There is none."""
+        raise WireError("not_found", "no such session")
+
+    async def outcome(self, principal: Principal, session: str, request_id: str) -> dict[str, Any]:
+        """There is none."""
+        raise WireError("not_found", "no such session")
+
     async def checks(self) -> list[tuple[str, bool, str]]:
         """What readiness looks at."""
         return [("store", self.ready, "as told")]
+
+
+async def _close_when(lapsed: asyncio.Event, channel: Channel) -> None:
+    await lapsed.wait()
+    await channel.close(1008, "as told")
 
 
 @dataclass
@@ -90,12 +134,13 @@ async def front_door(
     channel: ChannelConfig | None = None,
     authenticator: Authenticator | None = None,
     settings: Mapping[str, Any] | None = None,
+    tickets: TicketOffice | None = None,
 ) -> AsyncIterator[FrontDoor]:
     """Serve on a free port of loopback until the block ends; `settings` are fields of `HttpConfig`."""
     config = HttpConfig(**{"host": "127.0.0.1", "port": 0, **(settings or {})})
     engine, metrics = ScriptedEngine(), Metrics()
     who = authenticator or Chain([DevToken(TOKEN)])
-    server = HttpServer(engine, who, replace(config, channel=channel or ChannelConfig()), metrics)
+    server = HttpServer(engine, who, replace(config, channel=channel or ChannelConfig()), metrics, tickets)
     server.claim_ports()
     await server.start()
     try:

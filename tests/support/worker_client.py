@@ -95,7 +95,7 @@ class WorkerClient:
     def _receive(self, deadline: float) -> None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise TimeoutError(f"the frame did not come; there are {[Kind(frame.kind).name for frame in self.frames]}")
+            raise TimeoutError(f"the frame did not come; there are {[frame.kind for frame in self.frames]}")
         self.sock.settimeout(left_s)
         try:
             data = self.sock.recv(256 * 1024)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from enum import IntEnum, IntFlag
 
 from replwire.hints import Final, NamedTuple
 
@@ -38,66 +37,73 @@ NONE: Final = -1
 """In a field that holds a seq: there is none."""
 
 
-class Kind(IntEnum):
-    """What a frame says. The comment names its parts; `json` is an object in UTF-8, `seq` an i64."""
+class Kind:
+    """What a frame says. The comment names its parts; `json` is an object in UTF-8, `seq` an i64.
+
+    Plain numbers: enumerations cost memory in each session and time in each eval.
+    """
 
     # front door → agent
-    CLAIM = 1  # json, manifest; then CHUNK × json["chunks"]. Once in a worker's life. Answer: WELCOME or REFUSED
-    ATTACH = 2  # json. A further link to a claimed worker. Answer: WELCOME or REFUSED
-    REQUEST = 3  # if_seq, id, type, body hash, stamp, principal, body
-    CONFIRM = 4  # seq, id: this numbered request is committed
-    INTERRUPT = 5  # target id or empty, reason (`interrupt`, `timeout`, `disconnect`). Answer: REPLY
-    CANCEL = 6  # target id. Answer: REPLY
-    INPUT = 7  # target id, text. Answer: REPLY
-    REPLAY = 8  # u64 event number. Answer: the kept events after it on this link, then REPLY
-    CREDIT = 9  # u64: so many more bytes of output may be on their way to this link
-    CHUNK = 10  # content id, bytes (in both directions)
-    PING = 11  # Answer: REPLY {}, at once, whatever runs
-    IDS = 12  # json: rows of the id table, as in CLAIM, which follows: it may be larger than a frame
+    CLAIM: Final = 1  # json, manifest; then CHUNK × json["chunks"]. Once in a worker's life. Answer: WELCOME or REFUSED
+    ATTACH: Final = 2  # json. A further link to a claimed worker. Answer: WELCOME or REFUSED
+    REQUEST: Final = 3  # if_seq, id, type, body hash, stamp, principal, body
+    CONFIRM: Final = 4  # seq, id: this numbered request is committed
+    INTERRUPT: Final = 5  # target id or empty, reason (`interrupt`, `timeout`, `disconnect`). Answer: REPLY
+    CANCEL: Final = 6  # target id. Answer: REPLY
+    INPUT: Final = 7  # target id, text. Answer: REPLY
+    REPLAY: Final = 8  # u64 event number. Answer: the kept events after it on this link, then REPLY
+    CREDIT: Final = 9  # u64: so many more bytes of output may be on their way to this link
+    CHUNK: Final = 10  # content id, bytes (in both directions)
+    PING: Final = 11  # Answer: REPLY {}, at once, whatever runs
+    IDS: Final = 12  # json: rows of the id table, as in CLAIM, which follows: it may be larger than a frame
     # agent → front door
-    HELLO = 16  # json: first frame on each link
-    WELCOME = 17  # json: claimed or attached; what the agent has
-    STARTED = 18  # seq or NONE: the request had to wait and starts now
-    EVENT = 19  # number u64, seq, event u8 (`EventKind`); id; body
-    OUTCOME = (
+    HELLO: Final = 16  # json: first frame on each link
+    WELCOME: Final = 17  # json: claimed or attached; what the agent has
+    STARTED: Final = 18  # seq or NONE: the request had to wait and starts now
+    EVENT: Final = 19  # number u64, seq, event u8 (`EventKind`); id; body
+    OUTCOME: Final = (
         20  # OUTCOME_HEAD; id; type; hash; stamp; principal; body; outcome json; stdout; stderr; manifest; references
     )
-    REPLY = 21  # json
-    REFUSED = 22  # json: code, message, …
-    KNOWN = 23  # seq: the id was committed with this body; the store has the outcome
-    COMMITTED = 24  # seq, id: a hint that another link has confirmed it
-    DIED = 25  # json: code, message, signal, exit: the interpreter is gone, the agent ends
+    REPLY: Final = 21  # json
+    REFUSED: Final = 22  # json: code, message, …
+    KNOWN: Final = 23  # seq: the id was committed with this body; the store has the outcome
+    COMMITTED: Final = 24  # seq, id: a hint that another link has confirmed it
+    DIED: Final = 25  # json: code, message, signal, exit: the interpreter is gone, the agent ends
     # agent → interpreter
-    RUN = 32  # seq or NONE, type, id, body; flags SNAPSHOT, STDIN
-    RESTORE = 33  # json, manifest; then CHUNK × json["chunks"]. Answer: RESTORED
+    RUN: Final = 32  # seq or NONE, type, id, body; flags SNAPSHOT, STDIN
+    RESTORE: Final = 33  # json, manifest; then CHUNK × json["chunks"]. Answer: RESTORED
     # interpreter → agent
-    READY = 40  # json: once, when it can run
-    RESTORED = 41  # json: `unsaved`, or `error`
-    DONE = 42  # outcome json, manifest, references; CHUNK frames come before; flag STATE_FOLLOWS: see STATE
-    STATE = 43  # seq, manifest, references, unsaved json: the checkpoint that a forked child made
-    EMIT = 44  # event u8, body
-    ASK = 45  # json: prompt, password; the answer is an INPUT frame
+    READY: Final = 40  # json: once, when it can run
+    RESTORED: Final = 41  # json: `unsaved`, or `error`
+    DONE: Final = 42  # outcome json, manifest, references; CHUNK frames come before; flag STATE_FOLLOWS: see STATE
+    STATE: Final = 43  # seq, manifest, references, unsaved json: the checkpoint that a forked child made
+    EMIT: Final = 44  # event u8, body
+    ASK: Final = 45  # json: prompt, password; the answer is an INPUT frame
 
 
-class Flag(IntFlag):
+class Flag:
     """Bits of a frame's `flags`."""
 
-    STREAM = 1  # REQUEST: output goes out as events while it runs
-    NUMBERED = 2  # REQUEST: gets a seq and is committed
-    STDIN = 4  # REQUEST, RUN: input() may ask
-    SNAPSHOT = 8  # RUN: a checkpoint is wanted with the outcome
-    STATE_FOLLOWS = 16  # DONE: the checkpoint comes later, in a STATE frame
+    STREAM: Final = 1  # REQUEST: output goes out as events while it runs
+    NUMBERED: Final = 2  # REQUEST: gets a seq and is committed
+    STDIN: Final = 4  # REQUEST, RUN: input() may ask
+    SNAPSHOT: Final = 8  # RUN: a checkpoint is wanted with the outcome
+    STATE_FOLLOWS: Final = 16  # DONE: the checkpoint comes later, in a STATE frame
+    NEW_PIPES: Final = 32  # DONE: what is written from now on comes from the pipes that were sent ahead of it
 
 
-class EventKind(IntEnum):
+class EventKind:
     """What an EVENT frame carries; text for the streams, a JSON payload for the others."""
 
-    STDOUT = 1
-    STDERR = 2
-    DISPLAY = 3
-    CLEAR_OUTPUT = 4
-    INPUT_REQUEST = 5
+    STDOUT: Final = 1
+    STDERR: Final = 2
+    DISPLAY: Final = 3
+    CLEAR_OUTPUT: Final = 4
+    INPUT_REQUEST: Final = 5
 
+
+END_OF_INPUT: Final = "\x04"
+"""An answer to `input()` that is no line but the end of the input, as Ctrl-D says it to a terminal."""
 
 SEQ: Final = struct.Struct(">q")
 COUNT: Final = struct.Struct(">Q")
@@ -110,6 +116,7 @@ stderr, displays), bytes of these that were cut."""
 _HEAD: Final = struct.Struct(">IBBHI")
 _LENGTHS: Final = tuple(struct.Struct(f">{count}I") for count in range(PARTS_MAX + 1))
 _AFTER_LENGTH: Final = _HEAD.size - 4
+_SMALL_BYTES: Final = 16 * 1024
 
 
 class FrameError(Exception):
@@ -180,8 +187,16 @@ def _cut(buffer: bytearray, start: int, count: int, end: int) -> tuple[bytes, ..
     position = start + 4 * count
     if position + sum(lengths) != end:
         raise FrameError("the parts of a frame do not add up to its length")
+    if end - position > _SMALL_BYTES:
+        # A slice of the buffer is a copy, and the part is one more: of a chunk that costs twenty times the chunk.
+        with memoryview(buffer) as view:
+            return _parts(view, position, lengths)
+    return _parts(buffer, position, lengths)
+
+
+def _parts(source: bytearray | memoryview, position: int, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
     parts = []
     for length in lengths:
-        parts.append(bytes(buffer[position : position + length]))
+        parts.append(bytes(source[position : position + length]))
         position += length
     return tuple(parts)

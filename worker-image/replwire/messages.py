@@ -82,7 +82,9 @@ class Input:
     """answer to `input_request`"""
 
     target: str = _required("request id of the eval that asked")
-    text: str = _required("the line, without its end")
+    text: str = _required(
+        "the line, without its end; U+0004 alone (Ctrl-D) ends the input: `input()` raises `EOFError`, `read()` returns"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class IsComplete:
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """name, type, size, short repr, kept or not in the last checkpoint"""
+    """name, type, size, short repr, kept or not in the last checkpoint (null while that is being taken)"""
 
     prefix: str | None = _optional("only names that begin so")
 
@@ -129,9 +131,12 @@ class History:
 class Files:
     """the session's working folder; writes and deletes are numbered and committed like evals"""
 
-    op: Literal["list", "read", "write", "delete", "stat"] = _required("what to do")
+    op: Literal["list", "read", "write", "delete", "stat", "digest"] = _required("what to do")
     path: str = _required("relative to the working folder")
     data: str | None = _optional("base64, for `write`")
+    offset: int | None = _optional("first byte, for `read`, `digest` and a `write` in parts")
+    length: int | None = _optional("how many bytes at most, for `read` and `digest`; without it, all that follow")
+    more: bool = _optional("`write`: further parts follow; the file is there, whole, after the last one", False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 #!lua
 -- The commit: evals first..n and the checkpoint of n in one atomic step, or nothing. A server that is full or cannot write
 -- refuses a script of this kind before its first line.
--- KEYS: 1 record, 2 ids, 3 order, 4 journal, 5 state, 6 chunks, 7 counts, 8 uncounted
+-- KEYS: 1 record, 2 ids, 3 order, 4 journal, 5 state, 6 intents, 7 chunks, 8 counts, 9 uncounted
 -- ARGV: 1 generation, 2 nonce, 3 base etag, 4 new etag, 5 first seq, 6 last event, 7 manifest, 8 references in a row,
 --       9 bytes of a content id, 10 ids kept, 11 seconds that ids are kept, 12 journal entries kept, 13 generations kept,
 --       14 number of chunks that come along; then for each of these: content id, sealed chunk;
@@ -72,7 +72,7 @@ if references ~= held then
   for at = 1, #references, width do
     local id = string.sub(references, at, at + width - 1)
     if not fates[id] then
-      if carried[id] or redis.call('HEXISTS', KEYS[6], id) == 1 then
+      if carried[id] or redis.call('HEXISTS', KEYS[7], id) == 1 then
         added[#added + 1] = id
       else
         missing[#missing + 1] = id
@@ -92,20 +92,21 @@ for at = FIRST_EVAL, #ARGV, 3 do
   seq = seq + 1
 end
 local ids = redis.call('RPUSH', KEYS[3], unpack(wanted))
+redis.call('HDEL', KEYS[6], unpack(wanted))
 seq = seq - 1
 
 for _, id in ipairs(added) do
   if carried[id] then
-    redis.call('HSETNX', KEYS[6], id, carried[id])
+    redis.call('HSETNX', KEYS[7], id, carried[id])
   end
-  redis.call('ZREM', KEYS[8], id)
-  redis.call('HINCRBY', KEYS[7], id, 1)
+  redis.call('ZREM', KEYS[9], id)
+  redis.call('HINCRBY', KEYS[8], id, 1)
 end
 -- What no state refers to any more goes at once: whoever refers to it again sends it again.
 for id, fate in pairs(fates) do
-  if fate == 'let go' and redis.call('HINCRBY', KEYS[7], id, -1) <= 0 then
+  if fate == 'let go' and redis.call('HINCRBY', KEYS[8], id, -1) <= 0 then
+    redis.call('HDEL', KEYS[8], id)
     redis.call('HDEL', KEYS[7], id)
-    redis.call('HDEL', KEYS[6], id)
   end
 end
 redis.call('HSET', KEYS[5], 'seq', seq, 'generation', ARGV[1], 'manifest', ARGV[7], 'references', references)

@@ -1,8 +1,8 @@
 """Commits of all sessions on one connection: what has gathered while the last batch was away goes as the next one.
 
-A batch is one pipeline: one script call for each commit, and where the server syncs its file in its own time, a WAITAOF
-at the end, which covers the writes of this connection only. The library repeats nothing; an answer that was
-lost is asked for once more with the same arguments, within the same deadline.
+A batch is one pipeline: one script call for each commit and for each intent, and where the server syncs its file in its
+own time, a WAITAOF at the end, which covers the writes of this connection only. The library repeats nothing; an answer
+that was lost is asked for once more with the same arguments, within the same deadline.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FACTS_FRESH_S: Final = 10.0
 SYNC_WAIT_MS: Final = 1500
 """How long WAITAOF may wait; shorter than the deadline, so that its answer is seen."""
 
-_SCRIPT: Final = "commit"
+_SCRIPTS: Final = ("commit", "intend", "withdraw")
 
 
 class Packed(NamedTuple):
@@ -46,6 +46,8 @@ class Packed(NamedTuple):
     data: bytes
     answered: asyncio.Future[tuple[Any, str]]
     """The script's reply, and what the store did with the write: `fsync` or `memory`."""
+    is_commit: bool
+    """And no intent."""
 
 
 class CommitLine:
@@ -64,13 +66,13 @@ class CommitLine:
         self._waiting_bytes = 0
         self._task: asyncio.Task[None] | None = None
 
-    def submit(self, data: bytes) -> asyncio.Future[tuple[Any, str]]:
-        """Queue a commit; the future raises `WireError`, and what it carries may be an exception of the server."""
+    def submit(self, data: bytes, *, is_commit: bool = True) -> asyncio.Future[tuple[Any, str]]:
+        """Queue a commit, or what goes with one. The future raises `WireError`, or carries what the server raised."""
         if self._waiting_bytes + len(data) > WAITING_BYTES_MAX:
             raise unavailable("queue")
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[tuple[Any, str]] = loop.create_future()
-        self._waiting.append(Packed(data, answered))
+        self._waiting.append(Packed(data, answered, is_commit))
         self._waiting_bytes += len(data)
         if self._task is None:
             self._task = loop.create_task(self._serve())
@@ -101,8 +103,9 @@ class CommitLine:
         return batch
 
     async def _send(self, batch: list[Packed]) -> None:
-        if self._on_batch is not None:
-            self._on_batch(len(batch))
+        commits = sum(item.is_commit for item in batch)
+        if self._on_batch is not None and commits:
+            self._on_batch(commits)
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self._ask_twice(batch)
@@ -172,12 +175,13 @@ class CommitLine:
         return self._connection
 
     async def _introduce(self, connection: AbstractConnection) -> None:
-        """Load the script and learn how the server treats a write, over the connection that the commits take."""
-        commands = [*loads(_SCRIPT), *facts.ASK]
-        loaded, *replies = await exchange(connection, [pack(command) for command in commands], len(commands))
-        if isinstance(loaded, Exception):
-            raise loaded
-        self._syncing = facts.read(replies).syncing
+        """Load the scripts and learn how the server treats a write, over the connection that the commits take."""
+        commands = [*loads(*_SCRIPTS), *facts.ASK]
+        replies = await exchange(connection, [pack(command) for command in commands], len(commands))
+        for loaded in replies[: len(_SCRIPTS)]:
+            if isinstance(loaded, Exception):
+                raise loaded
+        self._syncing = facts.read(replies[len(_SCRIPTS) :]).syncing
         self._facts_until = asyncio.get_running_loop().time() + FACTS_FRESH_S
 
     async def _drop(self) -> None:

@@ -49,7 +49,7 @@ async def open_records(calls: Calls, grace_s: float) -> AsyncIterator[Record]:
             replies = await calls.ask_all([(b"HGETALL", session_keys(name).record) for name in names])
             gone = []
             for name, reply in zip(names, replies, strict=True):
-                record = _readable(name, reply)
+                record = readable(name, reply)
                 if record is not None and record.status is Status.OPEN:
                     yield record
                 elif record is not None or (not reply and entries[name] < stale_ms):
@@ -58,7 +58,8 @@ async def open_records(calls: Calls, grace_s: float) -> AsyncIterator[Record]:
                 await calls.ask(b"ZREM", index_key(shard), *gone)
 
 
-def _readable(session: str, reply: Sequence[bytes]) -> Record | None:
+def readable(session: str, reply: Sequence[bytes]) -> Record | None:
+    """The record; one that is damaged is logged and None."""
     try:
         return record_of(session, reply)
     except WireError as error:

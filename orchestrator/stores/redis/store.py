@@ -8,26 +8,26 @@ from typing import Any, Final
 
 from orchestrator.core.commits import Answer, Commit, CommitReply
 from orchestrator.core.ids import is_session_id
-from orchestrator.core.session import Checkpoint, KnownId, Record, SessionPolicy, WorkerAddress
+from orchestrator.core.intents import Intent, IntentReply
+from orchestrator.core.paging import Position
+from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
 from orchestrator.ports import Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_commit
-from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys
+from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, spent_key, tenant_key
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.redis import facts, index
+from orchestrator.stores.redis import facts, index, intents, listing, opening
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.commits import CommitLine
 from orchestrator.stores.redis.errors import damaged, translated
+from orchestrator.stores.redis.opening import NONCE_BYTES
 from orchestrator.stores.redis.records import (
     known_ids_of,
     numbered,
-    policy_text,
     record_of,
     split_references,
     worker_text,
 )
 from orchestrator.stores.redis.wire import CALL_DEADLINE_S, Command, connections, pack, run
-
-NONCE_BYTES: Final = 16
 
 PUT_BYTES_MAX: Final = 1024 * 1024
 """Chunks in one call."""
@@ -62,18 +62,9 @@ class RedisStore:
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
-    async def create(self, session: str, policy: SessionPolicy) -> Record:
-        """A new session; an id in use is a `ValueError`."""
-        keys = session_keys(session)
-        arguments = (session, secrets.token_hex(NONCE_BYTES), policy_text(policy))
-        listed = run("index", (index_key_of(session),), (session,))
-        created = run("create", (keys.record, keys.members), arguments)
-        _, reply = await self._calls.ask_all([listed, created], "index", "create")
-        if reply is None:
-            raise ValueError("the session id is in use")
-        record = record_of(session, reply)
-        assert record is not None
-        return record
+    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+        """A new session, or the one that this `open` opened before; an id in use is a `ValueError`."""
+        return await opening.create(self._calls, self._limits, session, policy, opened)
 
     async def read(self, session: str) -> Record | None:
         """The record as it is now."""
@@ -99,14 +90,22 @@ class RedisStore:
 
     async def end(self, session: str) -> None:
         """Close it; the record says so for a while."""
-        keys = session_keys(session)
+        keys, record = session_keys(session), await self.read(session)
         arguments = (session, int(self._limits.tombstone_s * 1000), CONTENT_ID_BYTES)
         commands: list[Command] = [run("end", keys, arguments), (b"ZREM", index_key_of(session), session)]
+        if record is not None:
+            commands.append((b"ZREM", tenant_key(record.policy.tenant), session))
         await self._calls.ask_all(commands, "end")
 
     def sessions(self) -> AsyncIterator[Record]:
         """All records that are open."""
         return index.open_records(self._calls, self._limits.index_grace_s)
+
+    async def sessions_of(
+        self, tenant: str, after: Position | None, count: int
+    ) -> tuple[Sequence[Record], Position | None]:
+        """A page of a tenant's open records, the newest first."""
+        return await listing.page(self._calls, tenant, after, count, self._limits.index_grace_s)
 
     # --- commits ------------------------------------------------------------------------------------------------
 
@@ -139,7 +138,15 @@ class RedisStore:
             arguments += chunk
         for entry in commit.entries:
             arguments += (entry.request_id, entry.body_hash, entry.blob)
-        return run("commit", session_keys(commit.session)[:8], arguments)
+        return run("commit", session_keys(commit.session)[:9], arguments)
+
+    async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
+        """In the pipeline of the next commits."""
+        return await intents.intend(self._line, wanted, self._limits.intents_kept)
+
+    async def withdraw(self, wanted: Sequence[Intent]) -> None:
+        """Likewise."""
+        await intents.withdraw(self._line, wanted)
 
     async def _put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
         for part in _parts(chunks):
@@ -191,6 +198,12 @@ class RedisStore:
         return found
 
     # --- upkeep -------------------------------------------------------------------------------------------------
+
+    async def spend(self, nonce: str, ttl_s: int) -> bool:
+        """Use a nonce up; True the first time. The value tells our own repetition from another's use of it."""
+        mine = secrets.token_hex(NONCE_BYTES).encode("ascii")
+        found = await self._calls.ask(b"SET", spent_key(nonce), mine, b"NX", b"EX", ttl_s, b"GET")
+        return found is None or found == mine
 
     async def sweep_chunks(self) -> int:
         """Delete chunks that no state has referred to for `chunk_grace_s`; how many they were."""

@@ -68,12 +68,16 @@ async def test_as_json(embedded: Server):
 
 
 async def test_stdin_is_passed_on_to_input(embedded: Server, tmp_path: Path):
-    """Line by line; where it ends, the code is interrupted; without --stdin there is none."""
+    """Line by line, to its end; without --stdin there is none."""
     program = tmp_path / "program.py"
     program.write_text("print('hello', input('name? '))\n")
     assert await run(embedded.url, "exec", str(program), "--stdin", stdin="Ada\n") == Ended(0, "name? hello Ada\n", "")
     dry = await run(embedded.url, "exec", str(program), "--stdin")
-    assert dry.status == 1 and "the input has ended" in dry.err
+    assert dry.status == 1 and "EOFError: " in dry.err
+    adding = "import sys; sum(int(line) for line in sys.stdin)"
+    program.write_text(adding)
+    assert await run(embedded.url, "exec", str(program), "--stdin", stdin="1\n2\n39") == Ended(0, "42\n", "")
+    program.write_text("input()")
     without = await run(embedded.url, "exec", str(program), stdin="Ada\n")
     assert without.status == 1 and "EOFError" in without.err
 
@@ -145,6 +149,26 @@ async def test_a_session_is_used_interrupted_and_killed(embedded: Server):
         with pytest.raises((NotFoundError, SessionGoneError)):
             await client.attach(session.id)
     assert (await run(embedded.url, "session", "kill", session.id)).status == 4
+
+
+async def test_sessions_are_listed_and_looked_at(embedded: Server):
+    """As a table and as JSON; the newest first; one that is not there is exit code 4."""
+    assert (await run(embedded.url, "session", "list")).out.split() == [
+        "session", "name", "status", "seq", "subject", "created_at", "seen_at",
+    ]  # fmt: skip
+    async with AsyncClient(TOKEN, embedded.url) as client:
+        first, second = await client.open(name="one"), await client.open(name="two")
+        await first.run("x = 1")
+        listed = (await run(embedded.url, "session", "list")).out.splitlines()
+        assert [line.split()[:2] for line in listed[1:]] == [[second.id, "two"], [first.id, "one"]]
+        assert len((await run(embedded.url, "session", "list", "--limit", "1")).out.splitlines()) == 2
+        (newest, oldest) = json.loads((await run(embedded.url, "session", "list", "-o", "json")).out)
+        assert (newest["name"], oldest["seq"]) == ("two", 1)
+        got = await run(embedded.url, "session", "get", first.id)
+        assert f"session         {first.id}" in got.out
+        assert json.loads((await run(embedded.url, "session", "get", first.id, "-o", "json")).out)["seq"] == 1
+    gone = await run(embedded.url, "session", "get", "ses_none")
+    assert (gone.status, gone.out) == (4, "")
 
 
 class Begun(asyncio.Event):

@@ -43,12 +43,15 @@ async def test_health_needs_no_token() -> None:
 
 
 async def test_metrics_are_served_on_loopback_or_on_a_port_of_their_own() -> None:
-    """Beside the rest on loopback; elsewhere only where the operator says."""
+    """Beside the rest on loopback; elsewhere where the operator says, and to who may administer."""
     async with aiohttp.ClientSession() as http:
         async with front_door() as door:
             assert await metric(http, door.http, "bascule_connections") == 0
-        async with front_door(settings={"host": "0.0.0.0"}) as door, http.get(f"{door.http}/metrics") as answer:
-            assert answer.status == 404
+        async with front_door(settings={"host": "0.0.0.0"}) as door:
+            async with http.get(f"{door.http}/metrics") as answer:
+                assert answer.status == 401
+            async with http.get(f"{door.http}/metrics", headers=HEADERS) as answer:
+                assert answer.status == 200
         async with front_door(settings={"metrics_port": 0}) as door:
             async with http.get(f"{door.http}/metrics") as answer:
                 assert answer.status == 404

@@ -8,9 +8,11 @@ from click.testing import CliRunner, Result
 
 from orchestrator import settings
 from orchestrator.auth.api_keys import ApiKeys
+from orchestrator.auth.jwt_tokens import JwtIssuer
 from orchestrator.cli import main
 from orchestrator.doctor import Finding, Report
 from orchestrator.settings import Settings
+from support.tokens import AUDIENCE, ISSUER, Issuer
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +92,78 @@ def test_a_bad_tenant_is_refused() -> None:
     done = run("token", "create", "--tenant", "a b", "--subject", "ci")
     assert done.exit_code == 2
     assert "--tenant" in done.stderr
+
+
+WHOSE = ("--tenant", "acme", "--subject", "ann", "--issuer", ISSUER, "--audience", AUDIENCE)
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256", "EdDSA"])
+def test_a_made_token_is_let_in_as_inspect_says(tmp_path: Path, algorithm: str) -> None:
+    """The key says by which algorithm; stdout is the token and nothing else."""
+    issuer, config = Issuer(tmp_path / "keys", algorithm), tmp_path / "config.toml"
+    config.write_text(issuer.toml(source="jwks_file"))
+    key = ("--key-file", str(issuer.folder / "key.pem"), "--kid", "one")
+    done = run("token", "create", "--jwt", *key, *WHOSE, "--ttl", "60", "--scope", "eval")
+    assert done.exit_code == 0, done.stderr
+    principal = JwtIssuer(issuer.config()).authenticate(done.stdout.strip())
+    assert (principal.name, principal.scopes) == ("acme/ann", frozenset({"eval"}))
+    assert principal.credential in done.stderr
+    said = run("token", "inspect", done.stdout.strip(), "--config", str(config), "-o", "json")
+    report = json.loads(said.stdout)
+    assert (said.exit_code, report["let_in"], report["principal"]["subject"]) == (0, True, "ann")
+
+
+def test_inspect_says_why_not_and_for_each_way(tmp_path: Path) -> None:
+    """What a server never tells; in text that moves no terminal's cursor."""
+    issuer, config, keys = Issuer(tmp_path / "keys", "ES256"), tmp_path / "config.toml", tmp_path / "keys.toml"
+    config.write_text(f'auth.revocations_file = "{tmp_path / "revoked"}"\n{issuer.toml()}')
+    (tmp_path / "revoked").write_text('tokens = ["gone"]')
+    run("token", "create", "--tenant", "acme", "--subject", "ci", "--keys-file", str(keys))
+    cases = {
+        issuer.token(exp=1): "it expired", issuer.token(aud="other"): "`aud`", issuer.token(iss="x"): "`iss`",
+        Issuer(tmp_path / "other", "ES256", "other").token(): "signature", issuer.token(jti="gone"): "but revoked",
+        issuer.token(sub="\x1b[2Jann"): "no subject's name", issuer.token({"crit": ["x"]}): "'crit'",
+        "bsk_x": "not known", "x" * 5000: "4096 characters",
+    }  # fmt: skip
+    for token, words in cases.items():
+        done = run("token", "inspect", token, "--config", str(config), "--keys-file", str(keys))
+        assert (done.exit_code, words in done.stdout) == (1, True), done.output
+        assert done.stdout.startswith("refused\n")
+        assert f"auth.keys_file {keys}: " in done.stdout
+        assert "\x1b" not in done.stdout
+
+
+def test_inspect_reads_the_token_from_stdin(tmp_path: Path) -> None:
+    """So that it stands in no list of processes."""
+    issuer, config = Issuer(tmp_path / "keys", "EdDSA"), tmp_path / "config.toml"
+    config.write_text(issuer.toml())
+    done = CliRunner().invoke(main, ("token", "inspect", "--config", str(config)), input=issuer.token() + "\n")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "let in")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant", "status"),
+    [
+        (("--key-file", "k"), "go with --jwt", 2),
+        (("--ttl", "60"), "go with --jwt", 2),
+        (("--jwt",), "needs --key-file", 2),
+        (("--jwt", "--key-file", "k", "--issuer", "i"), "needs --key-file, --issuer and --audience", 2),
+        (
+            ("--jwt", "--key-file", "{key}", "--issuer", "i", "--audience", "a", "--ttl", "86401"),
+            "--ttl: 1 to 86400",
+            2,
+        ),
+        (("--jwt", "--key-file", "{key}", "--issuer", "i", "--audience", "a", "--tenant", "a b"), "--tenant", 2),
+        (("--jwt", "--key-file", "/nowhere", "--issuer", "i", "--audience", "a"), "No such file", 1),
+        (("--jwt", "--key-file", "{public}", "--issuer", "i", "--audience", "a"), "no private key", 1),
+    ],
+)
+def test_mistakes_in_making_a_token(tmp_path: Path, words: tuple[str, ...], meant: str, status: int) -> None:
+    """Each names the argument or the file."""
+    folder = Issuer(tmp_path / "keys", "EdDSA").folder
+    filled = [word.format(key=folder / "key.pem", public=folder / "public.pem") for word in words]
+    done = run("token", "create", "--tenant", "acme", "--subject", "ann", *filled)
+    assert (done.exit_code, meant in done.stderr, done.stdout) == (status, True, ""), done.stderr
 
 
 @pytest.mark.parametrize(("usable", "status"), [(True, 0), (False, 1)])

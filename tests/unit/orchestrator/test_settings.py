@@ -125,6 +125,34 @@ def test_given_keys_are_used_and_short_ones_refused(tmp_path: Path) -> None:
 
 
 SERVER = {"runtime": "docker", "redis": {"url": "redis://localhost"}}
+JWT = {"issuer": "https://id", "audience": "bascule", "algorithm": "RS256", "key_file": "key.pem"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({**JWT, "isuer": "x"}, r"did you mean auth.jwt.issuer\?"),
+        ({**JWT, "algorithm": "none"}, "auth.jwt.0.algorithm: Input should be 'HS256', 'RS256', 'ES256' or 'EdDSA'"),
+        ({**JWT, "algorithm": ["RS256", "HS256"]}, "auth.jwt.0.algorithm"),
+        ({**JWT, "audience": ""}, "auth.jwt.0.audience"),
+        ({**JWT, "jwks_file": "k"}, "exactly one of key_file, jwks_file and secret_file"),
+        ({**JWT, "key_file": None}, "exactly one of"),
+        ({**JWT, "algorithm": "HS256"}, "secret_file is for HS256"),
+        ({**JWT, "key_file": None, "secret_file": "k"}, "secret_file is for HS256"),
+    ],
+)
+def test_an_issuer_is_told_apart_from_what_is_none(entry: dict[str, object], words: str) -> None:
+    """One algorithm, one source of keys that fits it, and no name that is none."""
+    with pytest.raises(SettingsError, match=words):
+        load({"auth": {"jwt": [entry]}})
+
+
+def test_issuers_are_tables_of_the_file(tmp_path: Path) -> None:
+    """As many as there are."""
+    file = tmp_path / "config.toml"
+    table = "[[auth.jwt]]\nissuer = '{}'\naudience = 'bascule'\nalgorithm = 'ES256'\njwks_file = 'jwks.json'\n"
+    file.write_text(table.format("one") + table.format("two"))
+    assert [entry.issuer for entry in load({}, file).auth.jwt] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +163,7 @@ SERVER = {"runtime": "docker", "redis": {"url": "redis://localhost"}}
         (SERVER, "nobody could connect"),
         ({"auth": {"dev_token": "t"}}, "choose where workers run"),
         ({"auth": {"dev_token": "t"}, "runtime": "docker"}, "choose where sessions are kept"),
+        ({"auth": {"dev_token": "t"}, "server": {"trusted_proxies": ["proxy"]}}, "neither an address nor a network"),
     ],
 )
 def test_what_makes_no_server_is_refused(flags: dict[str, object], words: str) -> None:
@@ -147,6 +176,7 @@ def test_what_makes_no_server_is_refused(flags: dict[str, object], words: str) -
     "flags",
     [
         {**SERVER, "auth": {"keys_file": "keys.toml"}, "server": {"host": "0.0.0.0"}},
+        {**SERVER, "auth": {"jwt": [JWT]}, "server": {"host": "0.0.0.0", "trusted_proxies": ["10.0.0.0/8", "::1"]}},
         {**SERVER, "auth": {"dev_token": "t"}, "server": {"host": "::1"}},
         {"embedded": True, "auth": {"dev_token": "t"}},
     ],

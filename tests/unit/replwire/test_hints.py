@@ -7,7 +7,10 @@ from pathlib import Path
 from replwire.hints import NamedTuple
 
 WORKER_IMAGE = Path(__file__).resolve().parents[3] / "worker-image"
-DEAR = ("typing", "hashlib", "hmac", "socket", "selectors", "contextlib", "dataclasses", "traceback", "logging")
+DEAR = (
+    "typing", "enum", "re", "json", "signal", "hashlib", "hmac", "socket", "selectors", "contextlib", "dataclasses",
+    "traceback", "logging",
+)  # fmt: skip
 LOOK = "import sys; sys.path.insert(0, sys.argv[1]); import replworker.__main__; print(*sys.modules)"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import fcntl
 import gc
 import os
-import signal
 from collections.abc import Callable
 
 from replwire.hints import Final, NoReturn
@@ -18,21 +18,28 @@ CRASH_STATUS: Final = 70
 _F_SETSIG: Final = 10
 
 RunInterpreter = Callable[..., NoReturn]
-"""`(control, state_channel, *, work_folder)`; called in the child, with fd 1 and 2 in place."""
+"""`(control, state_channel, pipe_channel, *, work_folder)`; called in the child, with fd 1 and 2 in place."""
 
 
 class Child:
     """The interpreter as the agent sees it: its process and the agent's ends of what connects them."""
 
-    __slots__ = ("_is_reaped", "_life", "control", "pid", "pidfd", "state_channel", "stderr_fd", "stdout_fd")
+    __slots__ = (
+        "_is_reaped",
+        "_life",
+        "control",
+        "pid",
+        "pidfd",
+        "pipe_channel",
+        "state_channel",
+        "stderr_fd",
+        "stdout_fd",
+    )
 
-    def __init__(
-        self, pid: int, control: Socket, state_channel: Socket, stdout_fd: int, stderr_fd: int, life: int
-    ) -> None:
+    def __init__(self, pid: int, sockets: list[Socket], stdout_fd: int, stderr_fd: int, life: int) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
-        self.control = control
-        self.state_channel = state_channel
+        self.control, self.state_channel, self.pipe_channel = sockets
         self.stdout_fd = stdout_fd
         self.stderr_fd = stderr_fd
         self._life = life
@@ -67,26 +74,26 @@ class Child:
 def start_interpreter(run: RunInterpreter, work_folder: str) -> Child:
     """Fork. In the child this does not return."""
     _occupy_standard_fds()
-    control, child_control = unix_pair()
-    state_channel, child_state_channel = packet_pair()
+    pairs = unix_pair(), packet_pair(), packet_pair()
+    (*ours,), (*its,) = zip(*pairs, strict=True)
     stdout, child_stdout = os.pipe()
     stderr, child_stderr = os.pipe()
     child_life, life = os.pipe()
     gc.freeze()
     pid = os.fork()
     if pid:
-        for sock in (child_control, child_state_channel):
+        for sock in its:
             sock.close()
         for fd in (child_stdout, child_stderr, child_life):
             os.close(fd)
-        return Child(pid, control, state_channel, stdout, stderr, life)
+        return Child(pid, ours, stdout, stderr, life)
     try:
-        for sock in (control, state_channel):
+        for sock in ours:
             sock.close()
         for fd in (stdout, stderr, life):
             os.close(fd)
         _prepare(child_stdout, child_stderr, child_life)
-        run(child_control, child_state_channel, work_folder=work_folder)
+        run(*its, work_folder=work_folder)
     finally:
         os._exit(CRASH_STATUS)
 

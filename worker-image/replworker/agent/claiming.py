@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from _operator import _compare_digest
 
 from replwire.frames import Frame, Kind, pack_frame
@@ -10,6 +9,7 @@ from replwire.hints import Any
 from replworker.agent.breach import InterpreterBreach, LinkBreach
 from replworker.agent.links import INTERPRETER, Link
 from replworker.agent.session import Session
+from replworker.plain_json import from_json, to_json
 
 _RESTORE_KEYS = ("limits", "seq", "durability", "chunks")
 
@@ -43,7 +43,7 @@ class Claim:
         if self._said is not None:
             raise LinkBreach("ids for a worker that is claimed")
         (text,) = frame.parts
-        self._ids.setdefault(link, []).extend(json.loads(text))
+        self._ids.setdefault(link, []).extend(from_json(text))
 
     def claim(self, link: Link, frame: Frame) -> None:
         """The first one wins; its checkpoint goes on to the interpreter. Raises `LinkBreach`, `ValueError`."""
@@ -51,7 +51,7 @@ class Claim:
             self._links.refuse(link, frame.ref, "conflict", "the worker is claimed")
             return
         text, manifest = frame.parts
-        said = _claim_of(json.loads(text))
+        said = _claim_of(from_json(text))
         said["ids"] += self._ids.get(link, ())
         self._fill(said)
         self._said, self._owner, self._chunks_missing = said, link, said["chunks"]
@@ -59,7 +59,7 @@ class Claim:
         said["ids"] = []
         self._waiting.append((link, frame.ref))
         told = {"limits": self._session.limits} | {key: said[key] for key in _RESTORE_KEYS[1:]}
-        body = json.dumps(told, ensure_ascii=False).encode()
+        body = to_json(told)
         self._session.effects.append((INTERPRETER, pack_frame(Kind.RESTORE, (body, manifest))))
 
     def _fill(self, said: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class Claim:
     def attach(self, link: Link, frame: Frame, running: str | None) -> None:
         """One more link, if it shows that it belongs to the session. Raises `ValueError`."""
         (text,) = frame.parts
-        if not self._is_ours(json.loads(text)):
+        if not self._is_ours(from_json(text)):
             self._links.refuse(link, frame.ref, "forbidden", "this worker belongs to another session or generation")
         elif self.is_done:
             self._welcome(link, frame.ref, running)
@@ -103,7 +103,7 @@ class Claim:
         if "error" in report:
             self._fail(report["error"])
         self._unsaved = report.get("unsaved", {})
-        self.is_done = self._session.output.is_wanted = True
+        self.is_done = self._session.output.is_wanted = self._session.late.is_wanted = True
         for link, ref in self._waiting:
             self._welcome(link, ref, None)
         self._waiting.clear()
@@ -148,7 +148,7 @@ def _claim_of(said: Any) -> dict[str, Any]:
 def _report_of(frame: Frame) -> dict[str, Any]:
     try:
         (text,) = frame.parts
-        report = json.loads(text)
+        report = from_json(text)
     except (ValueError, RecursionError) as error:
         raise InterpreterBreach(f"a malformed restore report: {error}") from None
     if not isinstance(report, dict):

@@ -6,7 +6,6 @@ front door does wrong costs its link, what the interpreter does wrong costs the 
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable
 
@@ -20,6 +19,7 @@ from replworker.agent.links import END, KILL, Effect, Link
 from replworker.agent.outcomes import HandOver
 from replworker.agent.running import Runner, Unresponsive
 from replworker.agent.session import Session
+from replworker.plain_json import to_json
 
 PROTOCOL: Final = 1
 """Of the internal socket, in HELLO."""
@@ -146,6 +146,11 @@ class Agent:
         if not self.has_ended:
             self.output.take(which, data)
 
+    def take_late_output(self, which: int, data: bytes) -> None:
+        """A process that an earlier eval has left running wrote to stdout or stderr."""
+        if not self.has_ended:
+            self._session.late.take(which, data)
+
     def breached(self, message: str) -> None:
         """The interpreter's side of the protocol is broken: it cannot be trusted to say anything more."""
         self._end({"code": "worker_protocol_error", "message": message})
@@ -159,7 +164,7 @@ class Agent:
         if self.has_ended:
             return
         self.has_ended = True
-        frame = pack_frame(Kind.DIED, (json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"),))
+        frame = pack_frame(Kind.DIED, (to_json(said),))
         for link in tuple(self.links.open.values()):
             self.links.send(link, frame)
         self.effects += ((KILL, None), (END, None))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
-from replwire.frames import FrameError, Kind
+from replwire.frames import Flag, FrameError, Kind
 from replwire.hints import Final
+from replworker.agent.breach import InterpreterBreach
 from replworker.agent.child import Child
 from replworker.agent.connection import Connection
 from replworker.agent.core import Agent
-from replworker.agent.pipes import DRAIN_BYTES_MAX, READ_BYTES, OutputPipe
-from replworker.agent.text import STDERR, STDOUT
+from replworker.agent.output_pipes import OutputPipes
 from replworker.agent.watches import WRITABLE, Watches
 from replworker.packets import PacketReader
 
@@ -37,7 +36,7 @@ class FarSide:
         self._control = Connection(child.control)
         self._states = Connection(child.state_channel)
         self._state_frames = PacketReader()
-        self._pipes = (OutputPipe(child.stdout_fd, STDOUT), OutputPipe(child.stderr_fd, STDERR))
+        self._pipes = OutputPipes(agent, child, watches, carry_out)
         self.is_held_up = False
         self.hang_up_at: float | None = None
         """When it has had its time to be seen dead."""
@@ -53,9 +52,7 @@ class FarSide:
             self._watches.watch(self._control.fd, self._control_ready)
             if self._control.backlog_bytes:
                 self._watches.want_room(self._control.fd, True)
-        for pipe in self._pipes:
-            if pipe.is_open:
-                self._watches.watch(pipe.fd, partial(self._pipe_ready, pipe))
+        self._pipes.watch()
 
     def hold_up(self, is_held_up: bool) -> None:
         """Let it wait, or go on: it is not read, so that its `print` waits on a full pipe."""
@@ -64,8 +61,7 @@ class FarSide:
             self._watch()
             return
         self._watches.forget(self._control.fd)
-        for pipe in self._pipes:
-            self._watches.forget(pipe.fd)
+        self._pipes.forget()
 
     def send(self, frame: bytes) -> None:
         """A frame for it."""
@@ -75,28 +71,6 @@ class FarSide:
             self._hung_up()
         if self._control.backlog_bytes:
             self._watches.want_room(self._control.fd, True)
-
-    # --- output -------------------------------------------------------------------------------------------------
-
-    def _pipe_ready(self, pipe: OutputPipe, mask: int) -> None:
-        data = pipe.read()
-        if data:
-            self._agent.take_output(pipe.which, data)
-            self._carry_out()
-        elif not pipe.is_open:
-            self._watches.forget(pipe.fd)
-
-    def _drain(self) -> None:
-        """Everything that is in the pipes now."""
-        for pipe in self._pipes:
-            left_bytes = DRAIN_BYTES_MAX if pipe.is_open else 0
-            while left_bytes > 0 and (data := pipe.read()):
-                self._agent.take_output(pipe.which, data)
-                left_bytes -= len(data)
-                if len(data) < READ_BYTES:
-                    break
-            if not pipe.is_open:
-                self._watches.forget(pipe.fd)
 
     # --- frames -------------------------------------------------------------------------------------------------
 
@@ -120,7 +94,7 @@ class FarSide:
         # What is in the pipes when the first frame is there was written before it; for later frames we look again.
         is_drained = not reader.is_partial
         if is_drained and self._watches.others_are_ready:
-            self._drain()
+            self._pipes.drain()
         data = self._control.receive()
         if not data:
             if data is not None:
@@ -131,10 +105,12 @@ class FarSide:
         try:
             for frame in reader:
                 if frame.kind in _AFTER_OUTPUT and not is_drained:
-                    self._drain()
+                    self._pipes.drain()
                 is_drained = False
                 self._agent.interpreter_frame(frame, now)
-        except FrameError as error:
+                if frame.flags & Flag.NEW_PIPES:
+                    self._pipes.change()
+        except (FrameError, InterpreterBreach) as error:
             self._agent.breached(str(error))
         self._carry_out()
         return True

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from replwire.hints import Any, Final
+from replworker.plain_json import from_json
 
 _INDENT: Final = "    "
 _DONT_IMPLY_DEDENT: Final = 0x200
@@ -17,7 +16,7 @@ _SOURCE_CHARS_MAX: Final = 1024 * 1024
 
 def is_complete(body: bytes) -> dict[str, Any]:
     """The reply to a request whose payload is `body`; raises `ValueError` for a body that is not as agreed."""
-    source = json.loads(body).get("code")
+    source = from_json(body).get("code")
     if not isinstance(source, str) or len(source) > _SOURCE_CHARS_MAX:
         raise ValueError("a payload without source text")
     status = _status(source)

@@ -6,10 +6,9 @@ destination is the key of a link (then the bytes of a frame, or None: hang up) o
 
 from __future__ import annotations
 
-import json
-
 from replwire.frames import Kind, pack_frame
 from replwire.hints import Any, Final
+from replworker.plain_json import to_json
 
 INTERPRETER: Final = -1
 """Send the frame to the interpreter."""
@@ -71,9 +70,9 @@ class Links:
         if link.open:
             self.effects.append((link.key, frame))
 
-    def say(self, link: Link, kind: Kind, ref: int, body: dict[str, Any]) -> None:
+    def say(self, link: Link, kind: int, ref: int, body: dict[str, Any]) -> None:
         """A frame whose one part is JSON."""
-        self.send(link, pack_frame(kind, (json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),), ref=ref))
+        self.send(link, pack_frame(kind, (to_json(body),), ref=ref))
 
     def refuse(self, link: Link, ref: int, code: str, message: str, **details: int) -> None:
         """REFUSED, with an error code of `replwire.errors`."""

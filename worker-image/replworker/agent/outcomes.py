@@ -7,8 +7,6 @@ before it too, in order: a commit carries all of them.
 
 from __future__ import annotations
 
-import json
-
 from replwire.frames import FRAME_BYTES_MAX, OUTCOME_HEAD, SEQ, Kind, pack_frame
 from replwire.hints import Any, Final
 from replworker.agent.breach import InterpreterBreach, LinkBreach
@@ -16,6 +14,7 @@ from replworker.agent.limits import OUTCOME_BYTES_UNCONFIRMED_MAX, OUTCOMES_UNCO
 from replworker.agent.links import Link
 from replworker.agent.requests import Request
 from replworker.agent.session import Session
+from replworker.plain_json import from_json, to_json
 
 _FRAME_OVERHEAD_BYTES: Final = 128
 _TOLD, _MANIFEST, _REFERENCES = 7, 10, 11
@@ -83,11 +82,11 @@ class Checkpointed:
 
 def _with_unsaved(told: bytes, unsaved: bytes) -> bytes:
     try:
-        said: dict[str, Any] = json.loads(told)
-        said["unsaved"] = {**said.get("unsaved", {}), **json.loads(unsaved)}
+        said: dict[str, Any] = from_json(told)
+        said["unsaved"] = {**said.get("unsaved", {}), **from_json(unsaved)}
     except (ValueError, TypeError, RecursionError) as error:
         raise InterpreterBreach(f"a malformed outcome or state: {error}") from None
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return to_json(said)
 
 
 class HandOver:

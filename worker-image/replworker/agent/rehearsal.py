@@ -7,13 +7,12 @@ soon as it is there would only lose time.
 
 from __future__ import annotations
 
-import json
-
 from replwire.frames import NONE, SEQ, Flag, FrameReader, Kind, pack_frame
 from replwire.hints import Final
 from replwire.limits import default_limits
 from replworker.agent.core import Agent
 from replworker.agent.links import Link
+from replworker.plain_json import to_json
 
 ROUNDS: Final = 8
 """Python specialises code that has run about so often."""
@@ -41,14 +40,14 @@ class _Stage:
         self._link: Link = self._agent.link_opened(0)
         self._reader = FrameReader()
 
-    def from_link(self, kind: Kind, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
+    def from_link(self, kind: int, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
         """As it comes from a front door."""
         self._reader.feed(pack_frame(kind, parts, flags=flags, ref=1))
         for frame in self._reader:
             self._agent.link_frame(self._link, frame, 0.0)
         self._agent.effects.clear()
 
-    def from_interpreter(self, kind: Kind, parts: tuple[bytes, ...]) -> None:
+    def from_interpreter(self, kind: int, parts: tuple[bytes, ...]) -> None:
         """As it comes from the interpreter."""
         self._reader.feed(pack_frame(kind, parts))
         for frame in self._reader:
@@ -60,11 +59,11 @@ class _Stage:
 def rehearse() -> None:
     """A claim and some evals, each committed, of a session that nobody has."""
     stage = _Stage()
-    stage.from_link(Kind.CLAIM, (json.dumps(_CLAIM | {"limits": default_limits()}).encode(), b""))
+    stage.from_link(Kind.CLAIM, (to_json(_CLAIM | {"limits": default_limits()}), b""))
     stage.from_interpreter(Kind.RESTORED, (b'{"unsaved":{}}',))
     for number in range(1, ROUNDS + 1):
         id_ = b"rehearsal-%d" % number
         request = (SEQ.pack(NONE), id_, b"eval", b"h" * 32, b"s" * 32, b"nobody", b'{"code":"1 + 1"}')
-        stage.from_link(Kind.REQUEST, request, flags=int(Flag.NUMBERED))
+        stage.from_link(Kind.REQUEST, request, flags=Flag.NUMBERED)
         stage.from_interpreter(Kind.DONE, (_DONE, b"", b""))
         stage.from_link(Kind.CONFIRM, (SEQ.pack(number), id_))

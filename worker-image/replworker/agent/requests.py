@@ -16,8 +16,6 @@ TYPES: Final = frozenset((b"eval", b"complete", b"inspect", b"variables", b"file
 AUXILIARY: Final = frozenset((b"complete", b"inspect", b"variables"))
 """These have `auxiliary_timeout_ms` of their own."""
 
-_NUMBERED: Final = int(Flag.NUMBERED)
-
 
 class Request:
     """One REQUEST frame, and who waits for its answer."""
@@ -33,7 +31,7 @@ class Request:
         if not 0 < len(self.id) <= ID_BYTES_MAX:
             raise LinkBreach("a request needs an id")
         self.flags = frame.flags
-        self.is_numbered = bool(frame.flags & _NUMBERED)
+        self.is_numbered = bool(frame.flags & Flag.NUMBERED)
         self.waiters = [(link, frame.ref)]
         self.had_to_wait = False
         self.deadline: float | None = None

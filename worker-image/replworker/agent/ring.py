@@ -69,6 +69,15 @@ class EventLog:
             link.credit -= cost_bytes
             self._links.send(link, frame)
 
+    def publish_apart(self, kind: int, body: bytes) -> None:
+        """An event that no request made."""
+        of_running = self.seq, self.request_id
+        self.belongs_to(NONE, b"")
+        try:
+            self.publish(kind, body)
+        finally:
+            self.belongs_to(*of_running)
+
     def replay(self, link: Link, ref: int, number: int) -> None:
         """The kept events after that number again, on this link, then REPLY: the oldest kept and the newest number."""
         for _, frame, cost_bytes in self.ring.after(number):

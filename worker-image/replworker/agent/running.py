@@ -10,11 +10,10 @@ from replworker.agent.links import INTERPRETER, INTERRUPT, Link
 from replworker.agent.outcomes import Checkpointed, HandOver, Outcome, outcome_parts
 from replworker.agent.requests import AUXILIARY, TYPES, Request, Waiting
 from replworker.agent.session import Session
+from replworker.agent.text import SILENT
 
 _NO_SEQ: Final = SEQ.pack(NONE)
-_EMITTED: Final = frozenset((int(EventKind.DISPLAY), int(EventKind.CLEAR_OUTPUT)))
-_STREAM, _STDIN = int(Flag.STREAM), int(Flag.STDIN)
-_SNAPSHOT, _STATE_FOLLOWS = int(Flag.SNAPSHOT), int(Flag.STATE_FOLLOWS)
+_EMITTED: Final = frozenset((EventKind.DISPLAY, EventKind.CLEAR_OUTPUT))
 _RETRY_AFTER_MS: Final = 200
 
 
@@ -175,13 +174,14 @@ class Runner:
         if request.had_to_wait:
             for link, ref in request.waiters:
                 self._links.send(link, pack_frame(Kind.STARTED, (seq,), ref=ref))
-        flags = request.flags & _STDIN | (_SNAPSHOT if request.is_numbered and session.keeps_state else 0)
+        flags = request.flags & Flag.STDIN | (Flag.SNAPSHOT if request.is_numbered and session.keeps_state else 0)
         parts = (seq, request.type, request.id, request.body)
         session.effects.append((INTERPRETER, pack_frame(Kind.RUN, parts, flags=flags)))
 
     def _number(self, request: Request) -> bytes:
         session, events = self._session, self._events
-        session.output.begin(streaming=bool(request.flags & _STREAM))
+        if request.type == b"eval":
+            session.output.begin(streaming=bool(request.flags & Flag.STREAM))
         request.seq = session.seq + 1
         request.first_event = events.last_number
         events.seq, events.request_id = request.seq, request.id
@@ -207,11 +207,12 @@ class Runner:
 
     def _executed(self, request: Request, frame: Frame, now: float) -> None:
         session, events = self._session, self._events
-        output = session.output.finish()
+        # Of files and the like a reply tells, which has no place for text: it waits for the next eval.
+        output = session.output.finish() if request.type == b"eval" else SILENT
         session.seq = request.seq
         events.seq, events.request_id = NONE, b""
         parts = outcome_parts(request, frame.parts, output, events.last_number)
-        is_ready = not frame.flags & _STATE_FOLLOWS
+        is_ready = not frame.flags & Flag.STATE_FOLLOWS
         self._hand_over.add(Outcome(request, parts, self._chunks.take(), is_ready=is_ready), now)
 
     def chunk(self, frame: Frame, *, of_state: bool) -> None:

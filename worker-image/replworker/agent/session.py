@@ -16,7 +16,9 @@ class Session:
         self.effects: list[Effect] = []
         self.links = Links(self.effects)
         self.events = EventLog(self.links)
-        self.output = Output(self.events.publish)
+        self.late = Output(self.events.publish_apart)
+        """Of processes that earlier evals left running."""
+        self.output = Output(self.events.publish, self.late)
         self.ids = IdTable()
         self.limits: dict[str, int] = {}
         self.keeps_state = True

@@ -18,7 +18,13 @@ STDERR: Final = 1
 STDERR_SHARE: Final = 8
 """One part in so many of `text_bytes_max` is stderr's alone: a traceback must not be lost behind a flood on stdout."""
 
-_SILENT: Final = (b"", b"", 0, 0)
+LATE_SHARE: Final = 4
+"""One part in so many of `text_bytes_max` is what processes of earlier evals may fill."""
+
+LATE_HEAD: Final = b"[\xe2\x80\xa6 from processes that earlier evals left running:]\n"
+LATE_END: Final = b"[\xe2\x80\xa6 end of that]\n"
+
+SILENT: Final = (b"", b"", 0, 0)
 
 Publish = Callable[[int, bytes], None]
 """Takes `EventKind` and text."""
@@ -40,12 +46,18 @@ def _mark(cut_bytes: int) -> bytes:
     return f"\n[… {cut_bytes} bytes cut]".encode()
 
 
+def _behind(late: bytes, text: bytes) -> bytes:
+    if not late:
+        return text
+    return b"".join((LATE_HEAD, late, b"" if late.endswith(b"\n") else b"\n", LATE_END, text))
+
+
 class _Stream:
     """One of the two."""
 
     __slots__ = ("cut_bytes", "kind", "pieces", "tail", "text_bytes")
 
-    def __init__(self, kind: EventKind) -> None:
+    def __init__(self, kind: int) -> None:
         self.kind = int(kind)
         self.tail = b""
         self.pieces: list[bytes] = []
@@ -70,10 +82,16 @@ class Output:
 
     A session that streams gets it as events that belong to no request; one that does not finds it in front of the
     next eval's text: it asked for no events, and nothing is dropped in silence.
+
+    `late` is another such object, for what processes of earlier evals write: it goes the same ways, never as the text
+    of the eval that runs when it comes. Without events it stands in front of that text, between two marks.
     """
 
-    def __init__(self, publish: Publish) -> None:
+    def __init__(self, publish: Publish, late: Output | None = None) -> None:
         self._publish_event = publish
+        self._late = self._beside = late
+        if late is not None:
+            late._beside = self
         self._streams = (_Stream(EventKind.STDOUT), _Stream(EventKind.STDERR))
         self._is_streaming = False
         self._is_marked = False
@@ -90,6 +108,8 @@ class Output:
         self._output_bytes_max = output_bytes_max
         self._text_bytes_max = min(text_bytes_max, TEXT_BYTES_MAX)
         self._stderr_bytes_min = self._text_bytes_max // STDERR_SHARE
+        if self._late is not None:
+            self._late.limit(output_bytes_max, self._text_bytes_max // LATE_SHARE)
 
     def begin(self, *, streaming: bool) -> None:
         """A numbered request starts; what was left over goes out, or in front of its text."""
@@ -101,6 +121,9 @@ class Output:
             self._flush_tails()
             self.written_bytes = self._dropped_bytes = 0
         self._is_streaming, self._is_marked = streaming, False
+        late = self._late
+        if late is not None and (streaming or late._is_streaming):
+            late.begin(streaming=streaming)
 
     def take(self, which: int, data: bytes) -> None:
         """Bytes that were written to `STDOUT` or `STDERR`."""
@@ -128,8 +151,16 @@ class Output:
 
     def finish(self) -> tuple[bytes, bytes, int, int]:
         """The numbered request has ended: texts of stdout and stderr, bytes of output, bytes of these that were cut."""
+        late = self._late
+        if late is None or not late.written_bytes:
+            return self._finish()
+        late_stdout, late_stderr, _, late_cut = late._finish()
+        stdout, stderr, written_bytes, cut_bytes = self._finish()
+        return _behind(late_stdout, stdout), _behind(late_stderr, stderr), written_bytes, cut_bytes + late_cut
+
+    def _finish(self) -> tuple[bytes, bytes, int, int]:
         if not self.written_bytes and not self._displayed_bytes:
-            return _SILENT
+            return SILENT
         if self._is_streaming:
             self._flush_tails()
         stdout, stdout_cut = self._streams[STDOUT].take_text()
@@ -157,6 +188,8 @@ class Output:
     def _room(self, stream: _Stream) -> int:
         stdout, stderr = self._streams
         room = self._text_bytes_max - stdout.text_bytes - stderr.text_bytes
+        if self._beside is not None:
+            room -= sum(other.text_bytes for other in self._beside._streams)
         return room if stream is stderr else room - max(0, self._stderr_bytes_min - stderr.text_bytes)
 
     def _overflow(self, stream: _Stream, data: bytes, room: int) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from replwire.frames import Flag, Kind
+from replwire.frames import END_OF_INPUT, Flag, Kind
 from replwire.hints import Any, Final
 from replworker.interpreter.capture import Capture
-from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.channel import Channel
 from replworker.interpreter.gate import Gate
+from replworker.plain_json import to_json
 
 PROMPT_CHARS_MAX: Final = 4096
 
-_STDIN: Final = int(Flag.STDIN)
 
 NOT_ALLOWED: Final = "this eval has no stdin: send it with allow_stdin"
+ENDED: Final = "the client ended the input"
 
 
 class Asker:
@@ -26,14 +27,14 @@ class Asker:
 
     def begin(self, request_id: bytes, flags: int) -> None:
         """The eval that runs now may ask, or may not."""
-        self._running = request_id if flags & _STDIN else b""
+        self._running = request_id if flags & Flag.STDIN else b""
 
     def end(self) -> None:
         """Nobody may ask now."""
         self._running = b""
 
     def ask(self, prompt: object = "", *, password: bool = False) -> str:
-        """The client's line without its end. Raises `EOFError` when this eval may not ask."""
+        """The client's line without its end. Raises `EOFError` when this eval may not ask, or the client says so."""
         if not self._running:
             raise EOFError(NOT_ALLOWED)
         if not self._gate.is_main:
@@ -41,6 +42,12 @@ class Asker:
         self._capture.flush()
         question = {"prompt": str(prompt)[:PROMPT_CHARS_MAX], "password": password}
         self._channel.send(Kind.ASK, (to_json(question),))
+        answer = self._answer()
+        if answer == END_OF_INPUT:
+            raise EOFError(ENDED)
+        return answer
+
+    def _answer(self) -> str:
         while True:
             frame = self._channel.next_frame()
             # An answer to a question of an eval that was interrupted meanwhile is not ours.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _contextvars import Context
 from collections.abc import Coroutine
 
 from replwire.hints import Any
@@ -16,12 +17,15 @@ class SessionLoop:
     def __init__(self) -> None:
         self._loop: Any = None
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Its value. An interrupt cancels it; `KeyboardInterrupt` then tells where it was awaiting."""
+    def run(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> Any:
+        """Its value. An interrupt cancels it; `KeyboardInterrupt` then tells where it was awaiting.
+
+        `context` is the one that it runs in, not a copy; the caller must be outside of it.
+        """
         import asyncio
 
         loop = self._current(asyncio)
-        task = loop.create_task(coroutine)
+        task = loop.create_task(coroutine, context=context)
         try:
             return loop.run_until_complete(task)
         except KeyboardInterrupt:

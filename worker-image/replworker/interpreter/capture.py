@@ -7,6 +7,7 @@ stdout and stderr is exact. Nothing is dropped; a pipe that is full makes the wr
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -17,6 +18,8 @@ from time import monotonic, sleep
 
 from replwire.hints import Final
 from replworker.interpreter.gate import Gate
+from replworker.interpreter.pipes import NewPipe, Pipe, new_pipe
+from replworker.sockets import Socket, send_fds
 
 WRITES_AT_ONCE: Final = 32
 HOLD_S: Final = 0.010
@@ -28,25 +31,14 @@ FLUSHER_ROUNDS: Final = 5
 DRAIN_PAUSE_S: Final = 0.00002
 DRAIN_PAUSE_MAX_S: Final = 0.001
 
+ELSEWHERE_S: Final = 1.0
+"""So long a full pipe of the tenant's own is waited for when the eval has ended."""
+
+STDOUT: Final = 1
+STDERR: Final = 2
+
 _FIONREAD: Final = 0x541B
 """`termios.FIONREAD`; the module is not worth its memory."""
-
-
-class Pipe:
-    """One of the two descriptors, and what is held for it."""
-
-    __slots__ = ("fd", "held", "poll")
-
-    def __init__(self, fd: int) -> None:
-        self.held = bytearray()
-        self.fd = _non_blocking(fd)
-        self.poll = select.poll()
-        self.poll.register(self.fd, select.POLLOUT)
-
-
-def _non_blocking(fd: int) -> int:
-    """Another open file of the same pipe: child processes share the old one and must find it blocking."""
-    return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 class Capture:
@@ -55,8 +47,8 @@ class Capture:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._lock = RLock()
-        self.stdout = Pipe(1)
-        self.stderr = Pipe(2)
+        self.stdout = Pipe(STDOUT)
+        self.stderr = Pipe(STDERR)
         self._last = self.stdout
         self._window_ends = 0.0
         self._writes = 0
@@ -106,9 +98,32 @@ class Capture:
         """Everything that is held goes out; the pipe that was written to last comes last."""
         self._carry_out(self._flush)
 
+    def say(self, text: str) -> None:
+        """On stderr, past whatever the tenant has put there."""
+        self.stderr.poll.poll()
+        os.write(self.stderr.fd, text.encode())
+
     def settle(self) -> None:
         """The same, and wait until the agent has read it."""
         self._carry_out(self._settle)
+
+    def change_pipes(self, channel: Socket) -> bool:
+        """New ones, whose reading ends go to the agent: what holds the old ones writes apart from later evals. False
+        when there are no descriptors left."""
+        with self._lock:
+            pipes = [pipe for pipe in (self.stdout, self.stderr) if not pipe.is_elsewhere()]
+            made: list[NewPipe] = []
+            try:
+                made.extend(new_pipe() for _ in pipes)
+            except OSError:
+                for new in made:
+                    new.close()
+                return False
+            send_fds(channel, bytes(pipe.number for pipe in pipes), [new.reader for new in made])
+            for pipe, new in zip(pipes, made, strict=True):
+                pipe.change(new)
+                os.close(new.reader)
+        return True
 
     def _carry_out(self, step: Callable[[Pipe], None]) -> None:
         with self._lock:
@@ -138,18 +153,34 @@ class Capture:
             pause_s = min(DRAIN_PAUSE_MAX_S, pause_s * 2)
 
     def _flush(self, pipe: Pipe) -> None:
+        if pipe.held and pipe.is_elsewhere():
+            self._flush_elsewhere(pipe)
         while pipe.held:
-            if not self._write(pipe):
+            if not self._write(pipe.fd, pipe.held, pipe.held):
                 self._wait_for_room(pipe)
 
-    def _write(self, pipe: Pipe) -> bool:
-        """As much as the pipe takes at once; whether it took anything. What it took is never forgotten."""
-        gate, held = self._gate, pipe.held
+    def _flush_elsewhere(self, pipe: Pipe) -> None:
+        """To the tenant's own file, which may block: no more at once than what is sure not to. Raises `OSError`."""
+        poll = select.poll()
+        poll.register(pipe.number, select.POLLOUT)
+        try:
+            while pipe.held:
+                # Nothing interrupts what is still held when the eval has ended.
+                if not poll.poll(None if self._gate.is_open else ELSEWHERE_S * 1000):
+                    raise BlockingIOError(errno.EAGAIN, "nobody reads it")
+                self._write(pipe.number, pipe.held, pipe.held[: select.PIPE_BUF])
+        except BaseException:
+            pipe.held.clear()
+            raise
+
+    def _write(self, fd: int, held: bytearray, data: bytearray) -> bool:
+        """As much as it takes at once; whether it took anything. What it took is never forgotten."""
+        gate = self._gate
         is_main = gate.is_main
         if is_main:
             gate.defers = True
         try:
-            del held[: os.write(pipe.fd, held)]
+            del held[: os.write(fd, data)]
         except BlockingIOError:
             return False
         finally:
@@ -173,10 +204,12 @@ class Capture:
 
     def _flush_late(self) -> None:
         idle_rounds = 0
-        while idle_rounds < FLUSHER_ROUNDS and not self._stop.acquire(timeout=HOLD_S):
-            idle_rounds = 0 if self._last.held else idle_rounds + 1
-            self.flush()
-        self._flusher.release()
+        try:
+            while idle_rounds < FLUSHER_ROUNDS and not self._stop.acquire(timeout=HOLD_S):
+                idle_rounds = 0 if self._last.held else idle_rounds + 1
+                self.flush()
+        finally:
+            self._flusher.release()
 
     def _before_fork(self) -> None:
         """A copy of this process must hold nothing that this one will send, and no lock that nobody there lets go."""

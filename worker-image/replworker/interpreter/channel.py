@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import select
 from _thread import RLock
 from collections import deque
 from collections.abc import Sequence
-from json import encoder
 from time import sleep
 
 from replwire.frames import Frame, FrameReader, Kind, pack_frame
-from replwire.hints import Any, Final
+from replwire.hints import Final
 from replworker.interpreter import copies
 from replworker.interpreter.gate import Gate
 from replworker.sockets import Socket
@@ -26,27 +24,6 @@ PAUSE_MAX_S: Final = 0.001
 
 _SIOCOUTQ: Final = 0x5411
 """Bytes of a socket that the other side has not read (unix(7))."""
-
-_slow = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-# `encode` makes one of these at each call, which costs more than a small outcome. None: no look for cycles, which end
-# in a `RecursionError`.
-_make: Any = getattr(encoder, "c_make_encoder", None)
-_encode: Any = (
-    _make(None, _slow.default, encoder.encode_basestring, None, ":", ",", False, False, False)
-    if _make is not None
-    else lambda value, level: (_slow.encode(value),)
-)
-_decode = json.JSONDecoder().decode
-
-
-def to_json(value: Any) -> bytes:
-    """Compact JSON; what UTF-8 can't carry becomes `?`. Raises `ValueError`, `TypeError` for what JSON can't."""
-    return "".join(_encode(value, 0)).encode("utf-8", "replace")
-
-
-def from_json(data: bytes) -> Any:
-    """Of a frame's part."""
-    return _decode(data.decode())
 
 
 class Channel:
@@ -71,7 +48,7 @@ class Channel:
     def next_frame(self) -> Frame:
         """Wait for one. In an open gate only the wait is interrupted, never the taking."""
         gate = self._gate
-        while (frame := next(self._reader, None)) is None:
+        while (frame := self._taken() if gate.is_open else next(self._reader, None)) is None:
             if gate.is_open:
                 self._poll.poll()
             gate.defers = True
@@ -84,7 +61,14 @@ class Channel:
                 gate.resume()
         return frame
 
-    def send(self, kind: Kind, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
+    def _taken(self) -> Frame | None:
+        self._gate.defers = True
+        try:
+            return next(self._reader, None)
+        finally:
+            self._gate.resume()
+
+    def send(self, kind: int, parts: tuple[bytes, ...], *, flags: int = 0) -> None:
         """One frame, whole or not at all. Raises `FrameError` when it would be too large, `RuntimeError` in a copy."""
         if copies.is_copy():
             raise RuntimeError(copies.NOT_HERE)

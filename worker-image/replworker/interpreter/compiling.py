@@ -69,6 +69,8 @@ class Compiler:
 
 def _is_hidden(source: str, last: _ast.Expr) -> bool:
     """Whether a `;` comes after the last expression."""
+    if ";" not in source:
+        return False
     lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     end_line = last.end_lineno or last.lineno
     # Columns count bytes of UTF-8.

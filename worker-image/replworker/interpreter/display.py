@@ -8,8 +8,9 @@ import os
 from replwire.frames import EventKind, Kind
 from replwire.hints import Any, Final
 from replworker.interpreter.capture import Capture
-from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.channel import Channel
 from replworker.interpreter.values import Values
+from replworker.plain_json import to_json
 
 DISPLAY_BYTES_MAX: Final = 2 * 1024 * 1024
 """Of one display event."""
@@ -61,7 +62,7 @@ class Displays:
         """A `clear_output` event."""
         self._emit(EventKind.CLEAR_OUTPUT, {"wait": wait})
 
-    def _emit(self, kind: EventKind, told: dict[str, Any]) -> None:
+    def _emit(self, kind: int, told: dict[str, Any]) -> None:
         body = to_json(told)
         if len(body) > DISPLAY_BYTES_MAX:
             raise ValueError(f"a display of {len(body)} bytes is over the limit of {DISPLAY_BYTES_MAX}")

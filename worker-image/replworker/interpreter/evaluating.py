@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from resource import RUSAGE_CHILDREN as _CHILDREN
+from _contextvars import Context
 from resource import RUSAGE_SELF as _SELF
 from resource import getrusage
-from time import perf_counter
+from time import perf_counter, process_time
 from types import CodeType
 
 from replwire.hints import Any, Final
 from replworker.interpreter import copies, spare
 from replworker.interpreter.awaiting import SessionLoop
+from replworker.interpreter.children import Children
 from replworker.interpreter.compiling import IS_COROUTINE, Compiler
-from replworker.interpreter.failures import described, traceback_of
+from replworker.interpreter.failures import described, plainly_described, traceback_of
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.sources import Sources, filename_of
 from replworker.interpreter.streams import Output
@@ -29,38 +30,36 @@ _UNSET: Final = object()
 class Usage:
     """Wall and CPU seconds of an eval (child processes that it waited for included), and the memory high-water mark."""
 
-    __slots__ = ("_cpu_s", "_wall_s")
+    __slots__ = ("_children", "_cpu_s", "_wall_s")
 
-    def __init__(self) -> None:
-        self._cpu_s, _ = _used()
+    def __init__(self, children: Children) -> None:
+        self._children = children
+        self._cpu_s = process_time()
         self._wall_s = perf_counter()
 
     def receipt(self) -> dict[str, Any]:
         """Since it was made; the peak is that of the process's life."""
         wall_s = perf_counter() - self._wall_s
-        cpu_s, peak_bytes = _used()
-        return {"wall_s": round(wall_s, 6), "cpu_s": round(cpu_s - self._cpu_s, 6), "peak_memory_bytes": peak_bytes}
-
-
-def _used() -> tuple[float, int]:
-    """CPU seconds, of child processes too, and the process's peak memory in bytes."""
-    own, children = getrusage(_SELF), getrusage(_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, own.ru_maxrss * _KIB
+        cpu_s = process_time() - self._cpu_s + self._children.cpu_s()
+        peak_bytes = getrusage(_SELF).ru_maxrss * _KIB
+        return {"wall_s": round(wall_s, 6), "cpu_s": round(cpu_s, 6), "peak_memory_bytes": peak_bytes}
 
 
 class Evaluator:
     """Runs evals in one namespace."""
 
     def __init__(
-        self, namespace: dict[str, Any], *, gate: Gate, values: Values, sources: Sources, compiler: Compiler,
-        stderr: Output,
+        self, namespace: dict[str, Any], *, gate: Gate, context: Context, values: Values, sources: Sources,
+        compiler: Compiler, stderr: Output, children: Children,
     ) -> None:  # fmt: skip
         self._namespace = namespace
         self._gate = gate
+        self._context = context
         self._values = values
         self._sources = sources
         self._compiler = compiler
         self._stderr = stderr
+        self._children = children
         self._loop = SessionLoop()
         self._shown: object = _UNSET
         """What we put into `_` last."""
@@ -78,7 +77,7 @@ class Evaluator:
 
     def run(self, number: int, source: str, *, silent: bool) -> dict[str, Any]:
         """The outcome, without what the checkpoint says. Interrupts hit from here to the end of the value's repr."""
-        usage, gate = Usage(), self._gate
+        usage, gate = Usage(self._children), self._gate
         self._values.cut_bytes = 0
         text: str | None = None
         data: dict[str, Any] = {}
@@ -88,22 +87,33 @@ class Evaluator:
             try:
                 value = self._value_of(source, filename_of(number), silent=silent)
                 if value is not None:
-                    text, data = self._values.shown(value)
+                    text, data = self._context.run(self._values.shown, value)
             finally:
                 gate.close()
             if value is not None:
                 self._remember(value)
         except BaseException as failure:
-            gate.close()
+            gate.is_open = False
             error = self._fail(failure)
         receipt = {**usage.receipt(), "truncated": self._values.cut_bytes}
         return {"output": text, "error": error, "data": data, "unsaved": {}, "receipt": receipt}
 
     def _value_of(self, source: str, filename: str, *, silent: bool) -> Any:
         statements, expression = self._compiled(source, filename, wants_value=not silent)
+        if _awaits(statements) or _awaits(expression):
+            return self._loop.run(self._awaited(statements, expression), self._context)
         if statements is not None:
-            self._run_code(statements)
-        return self._run_code(expression) if expression is not None else None
+            self._context.run(eval, statements, self._namespace)
+        return self._context.run(eval, expression, self._namespace) if expression is not None else None
+
+    async def _awaited(self, *codes: CodeType | None) -> Any:
+        """All of it in the loop: what awaits nothing itself finds it running too, as `asyncio.create_task` wants it."""
+        value: Any = None
+        for code in codes:
+            value = None if code is None else eval(code, self._namespace)
+            if _awaits(code):
+                value = await value
+        return value
 
     def _compiled(self, source: str, filename: str, *, wants_value: bool) -> tuple[CodeType | None, CodeType | None]:
         self._sources.add(filename, source)
@@ -113,10 +123,6 @@ class Evaluator:
         finally:
             self._sources.compiled(filename, *codes)
         return codes
-
-    def _run_code(self, code: CodeType) -> Any:
-        found = eval(code, self._namespace)
-        return self._loop.run(found) if code.co_flags & IS_COROUTINE else found
 
     def _remember(self, value: object) -> None:
         """In `_`, unless the tenant has a `_` of his own."""
@@ -138,8 +144,16 @@ class Evaluator:
 
     def _described(self, failure: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
         """Runs the exception's own methods: an interrupt ends what takes too long."""
-        self._gate.open(after_s=INTERRUPT_AFTER_S)
+        gate = self._gate
         try:
-            return described(failure, interrupted=interrupted)
-        finally:
-            self._gate.close()
+            gate.open(after_s=INTERRUPT_AFTER_S)
+            found = self._context.run(described, failure, interrupted=interrupted)
+            gate.is_open = False
+        except BaseException as fault:
+            gate.is_open = False
+            found = plainly_described(failure, interrupted=interrupted, fault=type(fault).__name__)
+        return found
+
+
+def _awaits(code: CodeType | None) -> bool:
+    return code is not None and bool(code.co_flags & IS_COROUTINE)

@@ -19,8 +19,8 @@ NAME_CHARS_MAX: Final = 256
 LINE_CHARS_MAX: Final = 512
 """Of a source line in the result's list of frames: all of it together has to fit into a frame of the wire."""
 
-_LOOP: Final = ("/asyncio/base_events.py", "/asyncio/events.py")
-"""Where top-level `await` runs."""
+_RUNNERS: Final = ("/asyncio/base_events.py", "/asyncio/events.py", "/threading.py")
+"""Where top-level `await` runs, and where threads begin."""
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -37,15 +37,34 @@ def is_tenants(error: BaseException) -> bool:
 
 def described(error: BaseException, *, interrupted: bool) -> tuple[dict[str, Any], str]:
     """`error` of the result, and the text for stderr. Never raises, whatever the exception's own methods do."""
-    told: dict[str, Any] = {"name": _name(error), "message": "", "traceback": []}
-    if interrupted:
-        told["code"] = "interrupted"
+    message = ""
     try:
-        told["message"] = _message(error)
-        told["traceback"], text = _shown(error)
+        message = _message(error)
+        traceback, text = _shown(error)
     except BaseException as fault:
-        told["traceback"], text = _plainly_shown(error, f"{told['name']}: {told['message']}", type(fault).__name__)
-    return told, _cut(text)
+        return plainly_described(error, interrupted=interrupted, fault=type(fault).__name__, message=message)
+    return _told(error, message, traceback, interrupted=interrupted), _cut(text)
+
+
+def plainly_described(
+    error: BaseException, *, interrupted: bool, fault: str, message: str = ""
+) -> tuple[dict[str, Any], str]:
+    """The same without any method of the tenant's; `fault` is the name of what came of asking them."""
+    traceback, text = _plainly_shown(error, f"{_name(error)}: {message}", fault)
+    return _told(error, message, traceback, interrupted=interrupted), _cut(text)
+
+
+def repr_of(subject: object) -> str:
+    """Its repr, or what it is if it has none."""
+    try:
+        return repr(subject)[:MESSAGE_CHARS_MAX]
+    except BaseException:
+        return f"<{type.__dict__['__name__'].__get__(type(subject))} object>"
+
+
+def _told(error: BaseException, message: str, traceback: list[dict[str, Any]], *, interrupted: bool) -> dict[str, Any]:
+    told = {"name": _name(error), "message": message, "traceback": traceback}
+    return {**told, "code": "interrupted"} if interrupted else told
 
 
 def _shown(error: BaseException) -> tuple[list[dict[str, Any]], str]:
@@ -94,7 +113,7 @@ def _first_of_tenant(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _leads_to_tenant(filename: str) -> bool:
-    return is_ours(filename) or filename.endswith(_LOOP)
+    return is_ours(filename) or filename.endswith(_RUNNERS)
 
 
 def _keep_tenants(whole: Any, seen: set[int]) -> None:

@@ -15,12 +15,14 @@ from types import FrameType
 class Gate:
     """Of one interpreter. Handlers run in the main thread only, and so all of it belongs to that thread."""
 
-    __slots__ = ("_is_open", "_is_pending", "_main", "_opens_at", "defers", "was_used")
+    __slots__ = ("_main", "_opens_at", "_pending", "defers", "is_open", "was_used")
 
     def __init__(self) -> None:
         self._main = get_ident()
-        self._is_open = False
-        self._is_pending = False
+        self.is_open = False
+        """Whether an interrupt may be raised now. Cleared by hand where `close()` would be one call too many: a signal
+        is served where a function begins, and what its handler raises would get past the `except` that calls it."""
+        self._pending: BaseException | None = None
         self._opens_at = 0.0
         self.defers = False
         """Set around steps of ours that must not be torn; `resume()` ends it."""
@@ -33,9 +35,9 @@ class Gate:
         _signal.signal(_signal.SIGINT, self._handle)
 
     @property
-    def is_open(self) -> bool:
-        """Whether an interrupt may be raised now."""
-        return self._is_open
+    def lets_through(self) -> bool:
+        """Whether what a signal handler of the tenant's raises may be raised now: while his eval runs."""
+        return self.is_open and not self._opens_at
 
     @property
     def is_main(self) -> bool:
@@ -48,9 +50,10 @@ class Gate:
         The handler is installed again each time, because a tenant may have put another one in its place.
         """
         self._install()
-        self.was_used = self._is_pending = self.defers = False
+        self.was_used = self.defers = False
+        self._pending = None
         self._opens_at = monotonic() + after_s if after_s else 0.0
-        self._is_open = True
+        self.is_open = True
 
     def open_with_timer(self, after_s: float, again_s: float) -> None:
         """Open it, and interrupt what runs after so many seconds, again and again until `stop_timer`.
@@ -69,28 +72,24 @@ class Gate:
 
     def close(self) -> None:
         """Let none through. An interrupt that comes just before is dropped: what it was meant for has ended."""
-        while self._is_open:
-            try:
-                self._is_open = False
-            except KeyboardInterrupt:
-                self.was_used = True
-        self._is_pending = self.defers = False
+        self.is_open = self.defers = False
+        self._pending = None
 
     def resume(self) -> None:
         """The end of `defers`; raises what came meanwhile."""
         self.defers = False
-        if self._is_pending:
-            self._is_pending = False
-            self._raise()
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            raise pending
+
+    def put_off(self, failure: BaseException) -> None:
+        """Raise it at the end of `defers`."""
+        self._pending = failure
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_open or (self._opens_at and monotonic() < self._opens_at):
+        if not self.is_open or (self._opens_at and monotonic() < self._opens_at):
             return
-        if self.defers:
-            self._is_pending = True
-        else:
-            self._raise()
-
-    def _raise(self) -> None:
         self.was_used = True
-        raise KeyboardInterrupt
+        if not self.defers:
+            raise KeyboardInterrupt
+        self.put_off(KeyboardInterrupt())

@@ -17,6 +17,8 @@ DOCSTRING_CHARS_MAX: Final = 64 * 1024
 NOTHING: Final = {"found": False}
 
 _DUNDER: Final = re.compile(r"__\w+__")
+_TEXT: Final = re.compile(r"(\"{3}|'{3})(?s:\\.|.)*?(?:\1|\Z)|([\"'])(?s:\\.|[^\\\n])*?(?:\2|$)|#.*", re.MULTILINE)
+"""A literal of text, up to where it ends or breaks off; or a comment."""
 
 
 def inspected(code: str, cursor: int, detail: int, namespace: dict[str, Any]) -> dict[str, Any]:
@@ -45,10 +47,11 @@ def inspected(code: str, cursor: int, detail: int, namespace: dict[str, Any]) ->
 
 def _name_at(code: str, cursor: int) -> str:
     """The expression under the cursor; else the one whose call the cursor is in; else nothing."""
+    plain = _TEXT.sub(lambda text: " " * len(text.group()), code)
     for match in CHAIN.finditer(code):
-        if match.start() <= cursor <= match.end():
+        if match.start() <= cursor <= match.end() and plain[match.start()] != " ":
             return _cut_at(match.group(), cursor - match.start())
-    called = _call_around(code, cursor)
+    called = _call_around(plain, cursor)
     matches = [match.group() for match in CHAIN.finditer(code[:called]) if match.end() == called]
     return matches[0] if matches else ""
 
@@ -107,15 +110,20 @@ def _quietly(look: Any, found: object) -> Any:
         return None
 
 
-def variables(prefix: str, namespace: dict[str, Any], unsaved: dict[str, str], *, is_kept: bool) -> dict[str, Any]:
-    """`{"variables": [{name, type, size, repr, kept}, …], "more": n}`, by name. `size` in bytes, without contents."""
+def variables(
+    prefix: str, namespace: dict[str, Any], unsaved: dict[str, str], *, is_kept: bool | None
+) -> dict[str, Any]:
+    """`{"variables": [{name, type, size, repr, kept}, …], "more": n}`, by name. `size` in bytes, without contents;
+    `is_kept`: whether there is a checkpoint, None while that of the last eval is being taken.
+    """
     names = sorted(name for name in namespace if isinstance(name, str) and name.startswith(prefix))
     names = [name for name in names if not _DUNDER.fullmatch(name)]
-    shown = [_variable(name, namespace[name], is_kept and name not in unsaved) for name in names[:VARIABLES_MAX]]
+    kept = {name: is_kept and name not in unsaved for name in names[:VARIABLES_MAX]}
+    shown = [_variable(name, namespace[name], kept[name]) for name in kept]
     return {"variables": shown, "more": max(0, len(names) - VARIABLES_MAX)}
 
 
-def _variable(name: str, value: object, kept: bool) -> dict[str, Any]:
+def _variable(name: str, value: object, kept: bool | None) -> dict[str, Any]:
     size = getattr(value, "nbytes", None) if type(value).__module__.startswith("numpy") else None
     size = size if isinstance(size, int) else _quietly(sys.getsizeof, value)
     return {"name": name, "type": type(value).__name__, "size": size, "repr": _short(value), "kept": kept}

@@ -6,25 +6,30 @@ import builtins
 import os
 import select
 import sys
+from _contextvars import copy_context
 from types import ModuleType
 
 from replwire.frames import SEQ, Flag, Frame, FrameError, Kind, pack_frame
 from replwire.hints import Any, Final, NoReturn
-from replworker.interpreter import copies, display, spare
+from replworker.interpreter import copies, display, hooks, spare
 from replworker.interpreter.asking import Asker
+from replworker.interpreter.auxiliary import Auxiliary, fault
 from replworker.interpreter.c_output import COutput
 from replworker.interpreter.capture import Capture
-from replworker.interpreter.channel import Channel, from_json, to_json
+from replworker.interpreter.channel import Channel
+from replworker.interpreter.children import Children
 from replworker.interpreter.compiling import Compiler
 from replworker.interpreter.evaluating import Evaluator
-from replworker.interpreter.failures import described, is_tenants
+from replworker.interpreter.failures import is_tenants
 from replworker.interpreter.files import Files
 from replworker.interpreter.gate import Gate
-from replworker.interpreter.import_hooks import ImportHook
+from replworker.interpreter.handlers import Handlers
+from replworker.interpreter.import_hooks import Change, ImportHook
 from replworker.interpreter.sources import Sources
 from replworker.interpreter.state import State, StateKeeper
 from replworker.interpreter.streams import Input, Output
 from replworker.interpreter.values import Values
+from replworker.plain_json import from_json, to_json
 from replworker.sockets import Socket
 
 _BUILTINS: Final = {
@@ -35,17 +40,16 @@ IDLE_BEFORE_S: Final = 0.05
 REHEARSALS: Final = 8
 _REHEARSED: Final = "1 + 1"
 
-# Numbers: the operators of enumerations cost microseconds, at each eval.
-_RUN, _RESTORE, _SNAPSHOT = int(Kind.RUN), int(Kind.RESTORE), int(Flag.SNAPSHOT)
-
 
 class Interpreter:
     """Everything of one session that runs a tenant's code."""
 
-    def __init__(self, control: Socket, state_channel: Socket, work_folder: str) -> None:
+    def __init__(self, control: Socket, state_channel: Socket, pipe_channel: Socket, work_folder: str) -> None:
         copies.this_is_the_original()
         self._main = _make_main()
         self._gate = gate = Gate()
+        context = copy_context()
+        """All of the tenant's code runs in this one, so that what an eval sets the next one finds."""
         self._channel = Channel(control, gate)
         self._capture = Capture(gate)
         self._c_output = COutput()
@@ -53,17 +57,23 @@ class Interpreter:
         self._sources = Sources()
         self._asker = Asker(self._channel, self._capture, gate)
         self._files = Files(work_folder)
-        self._work_folder = work_folder
         self._stderr = stderr = self._take_over_streams()
+        self._children = Children()
+        self._handlers = Handlers(gate, stderr.write)
         self._evaluator = Evaluator(
-            vars(self._main), gate=gate, values=self._values, sources=self._sources, compiler=Compiler(), stderr=stderr
-        )
+            vars(self._main), gate=gate, context=context, values=self._values, sources=self._sources,
+            compiler=Compiler(), stderr=stderr, children=self._children,
+        )  # fmt: skip
         display.Displays(self._channel, self._capture, self._values)
         self._make_builtins()
         self._state = StateKeeper(
             vars(self._main), channel=self._channel, state_channel=state_channel, work_folder=work_folder,
-            injected=self._injected(), gate=gate, sources=self._sources,
+            injected=self._injected(), gate=gate, context=context, sources=self._sources, children=self._children,
         )  # fmt: skip
+        self._pipe_channel = pipe_channel
+        self._auxiliary = Auxiliary(
+            vars(self._main), gate=gate, context=context, state=self._state, files=self._files, work_folder=work_folder
+        )
         self._kept = [control, state_channel]
 
     def _take_over_streams(self) -> Output:
@@ -79,9 +89,12 @@ class Interpreter:
         for name, value in _BUILTINS.items():
             setattr(builtins, name, value)
         getpass = self._asker.make_getpass()
-        ImportHook(
-            {"getpass": lambda module: setattr(module, "getpass", getpass), "linecache": self._sources.show_in}
-        ).install()
+        changes: dict[str, Change] = {
+            "getpass": lambda module: setattr(module, "getpass", getpass),
+            "linecache": self._sources.show_in,
+            "signal": self._handlers.change,
+        }
+        ImportHook(changes | hooks.install()).install()
 
     def _injected(self) -> dict[str, object]:
         """What is ours and a tenant may have bound to a name of his own."""
@@ -116,8 +129,7 @@ class Interpreter:
             except BaseException as failure:
                 if not is_tenants(failure):
                     raise
-                self._stderr.write("Exception ignored in a signal handler between evals:\n")
-                self._stderr.write(described(failure, interrupted=False)[1])
+                self._handlers.tell(failure)
 
     def _next_frame(self) -> Frame:
         """Wait for one; meanwhile the child that takes a checkpoint may end."""
@@ -131,9 +143,9 @@ class Interpreter:
         return self._channel.next_frame()
 
     def _serve_one(self, frame: Frame) -> None:
-        if frame.kind == _RUN:
+        if frame.kind == Kind.RUN:
             self._run(frame)
-        elif frame.kind == _RESTORE:
+        elif frame.kind == Kind.RESTORE:
             self._restore(frame)
         # Anything else is an answer that came too late.
 
@@ -159,73 +171,51 @@ class Interpreter:
         number = SEQ.unpack(seq)[0]
         payload = from_json(body)
         self._asker.begin(id_, frame.flags)
-        told = self._eval(number, payload) if type_ == b"eval" else self._auxiliary(type_, payload)
+        told = self._eval(number, payload) if type_ == b"eval" else self._auxiliary.serve(type_, payload)
         self._asker.end()
         self._flush()
         if copies.is_copy():
             copies.end(getattr(sys, "last_value", None) if told.get("error") else None)
-        state = self._state.checkpoint(number) if frame.flags & _SNAPSHOT else State()
+        flags = self._leave_behind() if type_ == b"eval" else 0
+        state = self._state.checkpoint(number) if frame.flags & Flag.SNAPSHOT else State()
         if type_ == b"eval":
             told["unsaved"] = state.unsaved
-        self._done(told, state)
+        self._done(told, state, flags | state.flags)
+
+    def _leave_behind(self) -> int:
+        """What the eval has left running gets the pipes to itself; what DONE says of it."""
+        self._state.collect(is_current=False)
+        if not self._children.are_left():
+            return 0
+        spare.lend()
+        is_done = self._capture.change_pipes(self._pipe_channel)
+        spare.keep_back()
+        return Flag.NEW_PIPES if is_done else 0
 
     def _eval(self, number: int, payload: dict[str, Any]) -> dict[str, Any]:
         return self._evaluator.run(number, payload["code"], silent=bool(payload.get("silent")))
 
-    def _done(self, told: dict[str, Any], state: State) -> None:
+    def _done(self, told: dict[str, Any], state: State, flags: int) -> None:
         try:
-            self._channel.send(Kind.DONE, (to_json(told), state.manifest, state.references), flags=state.flags)
+            self._channel.send(Kind.DONE, (to_json(told), state.manifest, state.references), flags=flags)
         except FrameError:
             # Each part has its limit; together they may still be over that of a frame.
-            cut = _without_value(told) if "receipt" in told else _fault("too_large", "the reply")
-            self._channel.send(Kind.DONE, (to_json(cut), state.manifest, state.references), flags=state.flags)
+            cut = _without_value(told) if "receipt" in told else fault("too_large", "the reply")
+            self._channel.send(Kind.DONE, (to_json(cut), state.manifest, state.references), flags=flags)
 
     def _flush(self) -> None:
         self._c_output.flush()
-        self._capture.flush()
-
-    # --- what is no eval ----------------------------------------------------------------------------------------
-
-    def _auxiliary(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
-        """Runs a tenant's `__dir__`, `__repr__` and the like: the agent interrupts what takes too long."""
         try:
-            self._gate.open()
-            try:
-                return self._answer(type_, payload)
-            finally:
-                self._gate.close()
-        except KeyboardInterrupt:
-            self._gate.close()
-            return _fault("timeout", "it took too long and was interrupted")
-        except BaseException as error:
-            self._gate.close()
-            return _fault("bad_message", f"code of the session failed: {type(error).__name__}")
-
-    def _answer(self, type_: bytes, payload: dict[str, Any]) -> dict[str, Any]:
-        # Imported when they are first asked for: most sessions never do.
-        if type_ == b"files":
-            return self._files.serve(payload)
-        if type_ == b"complete":
-            from replworker.interpreter.completing import Completer
-
-            return Completer(vars(self._main), self._work_folder).complete(payload["code"], payload["cursor"])
-        from replworker.interpreter import inspecting
-
-        if type_ == b"inspect":
-            detail = payload.get("detail", 0)
-            return inspecting.inspected(payload["code"], payload["cursor"], detail, vars(self._main))
-        state = self._state
-        return inspecting.variables(payload.get("prefix") or "", vars(self._main), state.unsaved, is_kept=state.is_kept)
+            self._capture.flush()
+        except OSError as error:
+            # A file that the tenant has put in the place of stdout or stderr; what it does not take is his loss.
+            self._capture.say(f"OSError: {error.strerror}: output is lost\n")
 
 
 def _without_value(told: dict[str, Any]) -> dict[str, Any]:
     cut_bytes = len(to_json([told["output"], told["data"]]))
     receipt = {**told["receipt"], "truncated": told["receipt"]["truncated"] + cut_bytes}
     return {**told, "output": f"… [{cut_bytes} bytes cut]", "data": {}, "receipt": receipt}
-
-
-def _fault(code: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
 
 
 def _make_main() -> ModuleType:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import marshal
 import os
 import select
-import signal
 from collections.abc import Mapping
 from time import monotonic
 
 from replwire.frames import SEQ, Kind, pack_frame
-from replwire.hints import Final, NamedTuple, NoReturn
-from replworker.interpreter.channel import to_json
+from replwire.hints import Any, Final, NamedTuple, NoReturn
 from replworker.packets import send_frame
+from replworker.plain_json import to_json
 from replworker.snapshot import Snapshotter
 from replworker.sockets import Socket
 
@@ -34,6 +34,8 @@ class Taken(NamedTuple):
     references: tuple[bytes, ...]
     state_bytes: int
     unsaved: dict[str, str]
+    lesson: tuple[Any, ...]
+    """For `Snapshotter.handed_over`."""
 
 
 class SnapshotChild:
@@ -45,12 +47,18 @@ class SnapshotChild:
         self._pid = pid
         self._said = bytearray()
 
+    def has_news(self, *, within_s: float) -> bool:
+        """Whether it says something in that time, or ends."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
+
     def finish(self) -> Taken | None:
         """Wait for it; None when it failed, and then the agent has no checkpoint."""
         self._read(monotonic() + CHILD_S)
         os.close(self.fd)
         try:
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pid, _signal.SIGKILL)
             os.waitpid(self._pid, 0)
         except (ChildProcessError, ProcessLookupError):
             pass  # a tenant that waits for all children has reaped it
@@ -105,9 +113,9 @@ def _limit_itself() -> None:
             file.write(_OOM_SCORE)
     except OSError:
         pass
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, _interrupt)
-    signal.setitimer(signal.ITIMER_REAL, INTERRUPT_AFTER_S, INTERRUPT_AGAIN_S)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGALRM, _interrupt)
+    _signal.setitimer(_signal.ITIMER_REAL, INTERRUPT_AFTER_S, INTERRUPT_AGAIN_S)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -115,18 +123,18 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _send(snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int, writer: int) -> None:
-    blocked = (signal.SIGALRM,)
+    blocked = (_signal.SIGALRM,)
 
     def send(name: bytes, data: bytes) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, blocked)
         send_frame(state_channel, pack_frame(Kind.CHUNK, (name, data)))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, blocked)
 
     taken = snapshotter.take(sources, send)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
     references = b"".join(taken.references)
     parts = (SEQ.pack(seq), taken.manifest, references, to_json(taken.unsaved))
     send_frame(state_channel, pack_frame(Kind.STATE, parts))
-    said = memoryview(marshal.dumps((taken.references, taken.state_bytes, taken.unsaved)))
+    said = memoryview(marshal.dumps((taken.references, taken.state_bytes, taken.unsaved, snapshotter.lesson())))
     while said:
         said = said[os.write(writer, said) :]

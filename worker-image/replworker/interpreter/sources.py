@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 from replwire.hints import Any, Final
 
 SOURCES_CHARS_MAX: Final = 4 * 1024 * 1024
-"""Of all texts together; beyond it the oldest are forgotten. Those that kept functions need are in the checkpoint."""
+"""Of all texts together; beyond it those that no live function comes from are forgotten first, then the oldest."""
+
+SOURCES_CHARS_LEFT: Final = SOURCES_CHARS_MAX * 3 // 4
+"""So many are left then: to look for live functions is to look at every object."""
 
 PASSING_MAX: Final = 100
 """Texts of evals that made no function or class: nothing but a recent traceback can ask for them."""
@@ -27,13 +30,22 @@ class Sources:
 
     def add(self, filename: str, text: str) -> None:
         """The source of an eval that starts."""
-        self._forget(filename)
+        if filename in self.texts:
+            self._forget(filename)
         self.texts[filename] = text
         self._chars += len(text)
         if self._cache is not None:
             self._cache[filename] = _entry(filename, text)
-        while self._chars > SOURCES_CHARS_MAX and len(self.texts) > 1:
-            self._forget(next(iter(self.texts)))
+        if self._chars > SOURCES_CHARS_MAX:
+            self._make_room(filename)
+
+    def _make_room(self, newest: str) -> None:
+        used = _used_by_functions()
+        for filename in sorted(self.texts, key=used.__contains__):
+            if self._chars <= SOURCES_CHARS_LEFT:
+                return
+            if filename != newest:
+                self._forget(filename)
 
     def forget(self) -> None:
         """All of them."""
@@ -43,8 +55,10 @@ class Sources:
 
     def compiled(self, filename: str, *codes: CodeType | None) -> None:
         """What became of it; nothing at all where it can't be compiled."""
-        if any(type(item) is CodeType for code in codes if code is not None for item in code.co_consts):
-            return
+        for code in codes:
+            for item in code.co_consts if code is not None else ():
+                if type(item) is CodeType:
+                    return
         self._passing.append(filename)
         if len(self._passing) > PASSING_MAX:
             self._forget(self._passing.popleft())
@@ -61,6 +75,13 @@ class Sources:
         self._cache = linecache.cache
         for filename, text in self.texts.items():
             self._cache[filename] = _entry(filename, text)
+
+
+def _used_by_functions() -> set[str]:
+    """Names of the files that live functions come from."""
+    import gc
+
+    return {item.__code__.co_filename for item in gc.get_objects() if type(item) is FunctionType}
 
 
 def _entry(filename: str, text: str) -> tuple[int, None, list[str], str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from _contextvars import Context
 from collections.abc import Mapping
 
 from replwire.frames import SEQ, Flag, Kind, pack_frame
 from replwire.hints import Any, Final, NamedTuple, NoReturn
 from replworker.interpreter import spare
-from replworker.interpreter.channel import Channel, to_json
+from replworker.interpreter.channel import Channel
+from replworker.interpreter.children import Children
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.snapshot_child import SnapshotChild, start
 from replworker.interpreter.sources import Sources
 from replworker.packets import send_frame
-from replworker.snapshot import Checkpoint, RestoreError, SnapshotLimits, Snapshotter, restore
+from replworker.plain_json import to_json
+from replworker.snapshot import Checkpoint, RestoreError, RestoreReport, SnapshotLimits, Snapshotter, restore
 from replworker.sockets import Socket
 
 INTERRUPT_AFTER_S: Final = 1.0
@@ -41,7 +44,8 @@ class StateKeeper:
 
     def __init__(
         self, namespace: dict[str, Any], *, channel: Channel, state_channel: Socket, work_folder: str,
-        injected: Mapping[str, object], gate: Gate, sources: Sources,
+        injected: Mapping[str, object], gate: Gate, context: Context, sources: Sources,
+        children: Children,
     ) -> None:  # fmt: skip
         self._namespace = namespace
         self._channel = channel
@@ -49,7 +53,10 @@ class StateKeeper:
         self._work_folder = work_folder
         self._injected = injected
         self._gate = gate
+        self._context = context
+        """Where the tenant's decimal context is, and what his objects find while they are pickled."""
         self._sources = sources
+        self._children = children
         self._child: SnapshotChild | None = None
         self.unsaved: dict[str, str] = {}
         """Of the last checkpoint."""
@@ -80,7 +87,7 @@ class StateKeeper:
             return {"unsaved": {}}
         self._gate.open_with_timer(RESTORE_INTERRUPT_AFTER_S, RESTORE_INTERRUPT_AGAIN_S)
         try:
-            report = restore(manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected)
+            report = self._restored(manifest, chunks)
         except RestoreError as error:
             return {"error": {"code": error.code, "message": str(error)}}
         except KeyboardInterrupt:
@@ -89,9 +96,20 @@ class StateKeeper:
             self._gate.stop_timer()
         for filename, text in report.sources.items():
             self._sources.add(filename, text)
-        self._snapshotter.restored(report.references, unsaved=report.unsaved)
+        self._snapshotter.restored(report.references)
         self.unsaved, self.is_kept = dict(report.unsaved), True
         return {"unsaved": self.unsaved}
+
+    def _restored(self, manifest: bytes, chunks: Mapping[bytes, bytes]) -> RestoreReport:
+        return self._context.run(
+            restore, manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected
+        )
+
+    def settle(self, *, within_s: float) -> bool:
+        """Hear the child if it ends in that time: whether what is known is what the last eval left."""
+        if self._child is not None and self._child.has_news(within_s=within_s):
+            self.collect(is_current=True)
+        return self._child is None
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
@@ -100,9 +118,9 @@ class StateKeeper:
         self.collect(is_current=False)
         self.is_kept = True
         if self._snapshotter.wants_fork():
-            self._child = start(self._snapshotter, self._sources.texts, self._state_channel, seq)
+            self._child = self._context.run(start, self._snapshotter, self._sources.texts, self._state_channel, seq)
             if self._child is not None:
-                return State(flags=int(Flag.STATE_FOLLOWS))
+                return State(flags=Flag.STATE_FOLLOWS)
         taken = self._taken()
         self._channel.send_chunks(taken.chunks)
         self.unsaved = taken.unsaved
@@ -117,8 +135,9 @@ class StateKeeper:
         if child is None:
             return
         told = child.finish()
+        self._children.forget()
         if told is not None:
-            self._snapshotter.restored(told.references, state_bytes=told.state_bytes, unsaved=told.unsaved)
+            self._snapshotter.handed_over(told.references, state_bytes=told.state_bytes, lesson=told.lesson)
             self.unsaved = told.unsaved
         elif is_current:
             self._send_state(child.seq, self._taken())
@@ -150,7 +169,7 @@ class StateKeeper:
         """A tenant's object that loops is interrupted when the eval's time is over."""
         self._gate.open(after_s=INTERRUPT_AFTER_S)
         try:
-            return self._snapshotter.take(self._sources.texts)
+            return self._context.run(self._snapshotter.take, self._sources.texts)
         finally:
             self._gate.close()
 

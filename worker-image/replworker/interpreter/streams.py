@@ -6,7 +6,8 @@ import io
 from collections.abc import Callable, Iterable
 
 from replwire.hints import Any, Final
-from replworker.interpreter.capture import Capture, Pipe
+from replworker.interpreter.capture import Capture
+from replworker.interpreter.pipes import Pipe
 
 ENCODING: Final = "utf-8"
 ERRORS: Final = "backslashreplace"
@@ -138,7 +139,7 @@ class Input(io.TextIOBase):
         return 0
 
     def readline(self, size: int | None = -1) -> str:  # type: ignore[override]
-        """One line with its end; the empty text when nobody may be asked."""
+        """One line with its end; the empty text when nobody may be asked, or the client says that it is the end."""
         if size == 0:
             return ""
         self._rest = self._rest or self._next_lines()
@@ -155,7 +156,7 @@ class Input(io.TextIOBase):
             return ""
 
     def read(self, size: int | None = -1) -> str:
-        """Up to `size` characters of the next line; all lines until nobody answers when there is no size."""
+        """Up to `size` characters of the next line; without a size all lines, until the client ends the input."""
         if size is not None and size >= 0:
             return self.readline(size)
         return "".join(iter(self.readline, ""))
@@ -182,7 +183,7 @@ class _InputBytes(io.BufferedIOBase):
         return self._text.fileno()
 
     def readline(self, size: int | None = -1) -> bytes:
-        """One line with its end; empty when nobody may be asked."""
+        """One line with its end; empty when nobody may be asked, or the client says that it is the end."""
         if size == 0:
             return b""
         line = self._rest or self._text.readline().encode(ENCODING, "surrogateescape")
@@ -191,7 +192,7 @@ class _InputBytes(io.BufferedIOBase):
         return line[:cut]
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes of the next line; all lines until nobody answers when there is no size."""
+        """Up to `size` bytes of the next line; without a size all lines, until the client ends the input."""
         if size is not None and size >= 0:
             return self.readline(size)
         return b"".join(iter(self.readline, b""))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import binascii
 
 from replwire.hints import Any, Final
-from replworker.interpreter.channel import to_json
 from replworker.json_size import fitting
+from replworker.plain_json import to_json
 
 PLAIN: Final = "text/plain"
 

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from replwire.hints import Any, Final
+from replwire.hints import Any, Final, NamedTuple
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.rebuild import Rebuilder
 from replworker.snapshot.references import Reduced
 
 _VIEWABLE_KINDS: Final = "biufcmMSUV"
+_VIEWS: Final = frozenset({"numpy.ndarray", "numpy.recarray", "numpy.rec.recarray"})
+"""Classes of what may be a view, or the base of one."""
+_SHARING_WORK_MAX: Final[Any] = 1000
+"""Steps to find out whether two views that lie across each other show the same memory; beyond them, they count so."""
 _VIEW_WASTE_MAX: Final = 2
 """A view brings its base along when that is at most so many times as large; else only if others need the base too."""
+
+
+class View(NamedTuple):
+    """A view that was kept without its base, and the bytes of the base that it lies in."""
+
+    start: int
+    end: int
+    array: Any
 
 
 def reduce_array(pickler: Any, array: Any) -> Any:
@@ -26,19 +38,60 @@ def reduce_array(pickler: Any, array: Any) -> Any:
     reduced = _view_of(base, array)
     if reduced is None:
         return NotImplemented
-    if id(base) not in pickler.arrays and base.nbytes > _VIEW_WASTE_MAX * array.nbytes:
-        pickler.left_bases[id(base)] = base
+    if id(base) in pickler.arrays:
+        pickler.used_bases.add(id(base))
+    elif base.nbytes > _VIEW_WASTE_MAX * array.nbytes:
+        pickler.left_views.setdefault(id(base), []).append(_place_of(array))
         return NotImplemented
     return reduced
 
 
+def _place_of(array: Any) -> View:
+    """Where it lies in memory."""
+    start = end = array.__array_interface__["data"][0]
+    for count, stride in zip(array.shape, array.strides, strict=True):
+        start, end = start + min(0, (count - 1) * stride), end + max(0, (count - 1) * stride)
+    return View(start, end + array.itemsize, array)
+
+
+def do_overlap(views: list[View]) -> bool:
+    """Whether two of these show the same memory."""
+    widest, *rest = sorted(views, key=lambda view: view[:2])
+    for view in rest:
+        if view.start < widest.end and _share(widest.array, view.array):
+            return True
+        widest = max(widest, view, key=lambda either: either.end)
+    return False
+
+
+def _share(one: Any, other: Any) -> bool:
+    import numpy
+
+    try:
+        return bool(numpy.shares_memory(one, other, max_work=_SHARING_WORK_MAX))
+    except RuntimeError:  # too hard to tell
+        return True
+
+
+def reduce_records(pickler: Any, array: Any) -> Any:
+    """A `numpy.recarray`: as an array, with its class."""
+    reduced = reduce_array(pickler, array)
+    if reduced is NotImplemented or reduced[0] is not Rebuilder.array_view:
+        return NotImplemented
+    return Rebuilder.record_view, reduced[1]
+
+
 def _owner(array: Any) -> Any:
     """The array whose memory this one shows, or None."""
-    kind = type(array)
     base = array.base
-    while type(base) is kind and type(base.base) is kind:
+    while _has_own_reducer(base) and _has_own_reducer(base.base):
         base = base.base
-    return base if type(base) is kind else None
+    return base if _has_own_reducer(base) else None
+
+
+def _has_own_reducer(array: Any) -> bool:
+    kind = type(array)
+    return f"{kind.__module__}.{kind.__qualname__}" in _VIEWS
 
 
 def _view_of(base: Any, array: Any) -> Reduced | None:
@@ -98,6 +151,8 @@ def reduce_sharers(pickler: Any, refs: Any) -> Reduced:
 
 ARRAYS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "numpy.ndarray": reduce_array,
+    "numpy.recarray": reduce_records,
+    "numpy.rec.recarray": reduce_records,
     "numpy.memmap": reduce_mapped_array,
     "pandas._libs.internals.BlockValuesRefs": reduce_sharers,
     "pandas.core.internals.managers.SingleBlockManager": reduce_series,

@@ -29,12 +29,15 @@ _PLAIN_DATA: Final = (int, str, float, bytes, tuple, complex)
 
 def reduce_class(pickler: Any, cls: type) -> Any:
     """A class by reference where its module shows it under its name, else by value."""
-    if is_c_singleton_type(cls) or has_address(cls, cls.__module__, cls.__qualname__):
+    if is_c_singleton_type(cls):
+        return NotImplemented
+    is_ours = _is_of_session(pickler, cls)
+    if not is_ours and has_address(cls, cls.__module__, cls.__qualname__):
         return NotImplemented
     if is_made_by_c_code(cls):
         return reduce_nameless_type(pickler, cls)
-    if cls.__module__ not in sys.modules and (found := pickler.attribute_of(cls)) is not None:
-        return found  # a library that says it lives in a module which nobody has imported yet
+    if not is_ours and _is_elsewhere(cls) and (found := pickler.attribute_of(cls)) is not None:
+        return found
     meta = type(cls)
     args = (meta, cls.__name__, cls.__bases__, _body(cls))
     state = class_state(cls, _attributes(cls), _registered(cls))
@@ -48,6 +51,27 @@ def is_made_by_c_code(cls: type) -> bool:
     if cls.__flags__ & (1 << 8):  # Py_TPFLAGS_IMMUTABLETYPE
         return True
     return any(type(value) in _C_METHOD_TYPES and value.__objclass__ is cls for value in list(cls.__dict__.values()))
+
+
+def _is_of_session(pickler: Any, cls: type) -> bool:
+    """Whether the session made it, though it may say that it is a library's and have been put there: all of its
+    functions are the session's, and not because a library's class was given one."""
+    if cls.__module__ == "__main__":
+        return True
+    has_own = False
+    for value in list(cls.__dict__.values()):
+        if type(value) is types.FunctionType:
+            if value.__globals__ is not pickler.namespace:
+                return False
+            has_own = has_own or "." in value.__code__.co_qualname
+    return has_own
+
+
+def _is_elsewhere(cls: type) -> bool:
+    """Whether a library's class is not where it says that it lives: that module was not imported yet, or something else
+    took its place."""
+    module_name = cls.__module__
+    return module_name not in sys.modules or hasattr(sys.modules[module_name], cls.__qualname__)
 
 
 def _body(cls: type) -> dict[str, Any]:

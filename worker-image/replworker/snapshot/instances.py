@@ -12,6 +12,7 @@ from replworker.snapshot.early import hash_steps, leads_nowhere
 from replworker.snapshot.rebuild import Rebuilder
 
 Reducer = Callable[[Any, Any], Any]
+_CONTAINERS: Final = (dict, list, set, frozenset, tuple)
 _newobj: Final = copyreg.__newobj__  # type: ignore[attr-defined]
 
 
@@ -22,7 +23,7 @@ def instance_reducer(kind: Any) -> Reducer | None:
     if _reduces_itself(kind):
         return _reduce_custom
     if not _leaves_it_to_python(kind):
-        return _reduce_derived if kind.__module__ == "__main__" else None
+        return _reduce_derived if kind.__module__ == "__main__" or issubclass(kind, _CONTAINERS) else None
     base = _first_c_base(kind) if _is_made_by_tenant(kind) else None
     has_own_state = kind.__getstate__ is not object.__getstate__ or hasattr(kind, "__setstate__")
     if _has_own_hash(kind) and not has_own_state:
@@ -60,7 +61,8 @@ def _reduce_custom(pickler: Any, instance: Any) -> Any:
 
 
 def _reduce_derived(pickler: Any, instance: Any) -> Any:
-    """An instance of a tenant's class below a library's that reduces itself, and may not know of further attributes."""
+    """An instance of a library's container that reduces itself, or of a tenant's class below any such class: it may not
+    know of further attributes."""
     reduced = instance.__reduce_ex__(5)
     attributes = getattr(instance, "__dict__", None)
     if not isinstance(reduced, tuple) or not attributes:

@@ -98,10 +98,10 @@ def refuse_weak(pickler: Any, reference: object) -> Any:
 
 
 def refusal(reason: str) -> Reducer:
-    """A reducer that refuses, unless a library holds this very object: then it is kept by reference."""
+    """A reducer that refuses, unless a library made this very object and holds it: then it is kept by reference."""
 
     def refuse(pickler: Any, subject: Any) -> Any:
-        found = pickler.attribute_of(subject)
+        found = pickler.own_attribute_of(subject)
         if found is None:
             raise Unsaveable(subject, _detailed(reason, subject))
         return found

@@ -40,13 +40,22 @@ class _Bad(NamedTuple):
     """
 
     subject_id: int
-    kind: type
+    kind_id: int
     reason: str
     retry_at: float = 0
 
     def is_about(self, value: object) -> bool:
         """Whether this was said of `value`."""
-        return self.subject_id == id(value) and self.kind is type(value)
+        return self.subject_id == id(value) and self.kind_id == id(type(value))
+
+
+class Lesson(NamedTuple):
+    """What a checkpoint found out about the names. Ids hold in the process that was forked for it and in its parent;
+    all of it can be marshalled."""
+
+    is_deep: bool
+    bases: tuple[int, ...]
+    bad: tuple[tuple[str, tuple[int, int, str, float]], ...]
 
 
 class Names:
@@ -74,11 +83,17 @@ class Names:
         self._lore.forget_places()
         return dumped._replace(unsaved={label(name): bad.reason for name, bad in self._bad.items()})
 
-    def learn(self, unsaved: Iterable[str]) -> None:
-        """A forked child has found these names bad."""
-        for name in unsaved:
-            if name not in self._bad:
-                self._bad[name] = _Bad(0, object, "")
+    def lesson(self) -> Lesson:
+        """Of the last `dump`."""
+        bad = tuple((name, why[:]) for name, why in self._bad.items() if type(name) is str)
+        return Lesson(self._deep, tuple(self._lore.shared_bases), bad)
+
+    def learn(self, lesson: Lesson) -> None:
+        """A forked child has taken a checkpoint: what it found out need not be found out again."""
+        self._takes += 1
+        self._deep = lesson.is_deep
+        self._lore.shared_bases = frozenset(lesson.bases)
+        self._bad.update((name, _Bad(*why)) for name, why in lesson.bad)
 
     def _state(self) -> dict[Any, Any]:
         names = self._lore.namespace.copy()
@@ -174,7 +189,7 @@ class Names:
 
 
 def _bad(value: object, reason: str, retry_at: float = 0) -> _Bad:
-    return _Bad(id(value), type(value), reason, retry_at)
+    return _Bad(id(value), id(type(value)), reason, retry_at)
 
 
 def _judgement(value: object, error: BaseException, takes: int) -> _Bad:

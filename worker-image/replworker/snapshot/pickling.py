@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from _pickle import Pickler
-from _weakref import ReferenceType
 from collections.abc import Callable
 
 from replwire.hints import Any, Final
+from replworker.snapshot.arrays import View, do_overlap
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.functions import CodeCache
 from replworker.snapshot.kinds import EXACT, choose
 from replworker.snapshot.rebuild import Rebuilder
-from replworker.snapshot.references import Reducer, library_places
+from replworker.snapshot.references import Reducer, is_made_by, library_places, places_of
 from replworker.snapshot.seeds import Seeds
 
 PROTOCOL: Final = 5
@@ -81,7 +81,8 @@ class Lore:
         self.seeds = seeds
         self.codes = CodeCache()
         self.named_arrays: frozenset[int] = frozenset()
-        self._shared_bases: dict[int, ReferenceType[Any]] = {}
+        self.shared_bases: frozenset[int] = frozenset()
+        """Ids of arrays that are kept whole though no name is bound to them, because several views show them."""
         self._places: dict[int, tuple[str, str]] | None = None
         self._found: dict[int, tuple[object, tuple[str, str]]] = {}
 
@@ -89,14 +90,24 @@ class Lore:
         """A reduction to `module.attribute`, or None. What was found stays known; for others modules are searched once
         per checkpoint."""
         found = self._found.get(id(subject))
-        if found is None:
-            if self._places is None:
-                self._places = library_places()
-            place = self._places.get(id(subject))
-            if place is None:
-                return None
+        if found is None and (place := self._place_of(subject)) is not None:
             found = self._found[id(subject)] = subject, place  # the library keeps it alive anyway
-        return Rebuilder.attribute, found[1]
+        return None if found is None else (Rebuilder.attribute, found[1])
+
+    def own_attribute_of(self, subject: object) -> Any:
+        """The same, only where the library's code makes it: what a tenant put there is not there after a restore."""
+        if id(subject) in self._found or self._place_of(subject) is None:
+            return self.attribute_of(subject)
+        place = next((place for place in places_of(subject) if is_made_by(*place)), None)
+        if place is None:
+            return None
+        self._found[id(subject)] = subject, place
+        return Rebuilder.attribute, place
+
+    def _place_of(self, subject: object) -> tuple[str, str] | None:
+        if self._places is None:
+            self._places = library_places()
+        return self._places.get(id(subject))
 
     def forget_places(self) -> None:
         """A checkpoint begins or is complete: what modules hold may change now."""
@@ -104,13 +115,12 @@ class Lore:
 
     def bases(self) -> set[int]:
         """Ids of the arrays that are kept whole, so that views of them can stay views."""
-        self._shared_bases = {key: base for key, base in self._shared_bases.items() if base() is not None}
-        return {*self._shared_bases, *self.named_arrays}
+        return {*self.shared_bases, *self.named_arrays}
 
     def learn_bases(self, pickler: NamespacePickler) -> bool:
-        """Whether this attempt has torn a view from a base that it met later: the next one will not."""
-        torn = {key: ReferenceType(base) for key, base in pickler.left_bases.items() if key in pickler.arrays}
-        self._shared_bases.update(torn)
+        """Whether this attempt has torn views from what they share: the next one will not."""
+        torn = [base for base, views in pickler.left_views.items() if base in pickler.arrays or do_overlap(views)]
+        self.shared_bases = (self.shared_bases & pickler.used_bases).union(torn)
         return bool(torn)
 
 
@@ -123,8 +133,10 @@ class NamespacePickler(Pickler):
         self.namespace = lore.namespace
         self.codes = lore.codes
         self.attribute_of: Callable[[object], Any] = lore.attribute_of
+        self.own_attribute_of: Callable[[object], Any] = lore.own_attribute_of
         self.arrays = lore.bases()
-        self.left_bases: dict[int, Any] = {}
+        self.left_views: dict[int, list[View]] = {}
+        self.used_bases: set[int] = set()
         self.announced: set[int] = set()
         self.filenames: set[str] = set()
         self.roots: set[str] = set()

@@ -20,8 +20,15 @@ class ArrayRebuilder:
         """A numpy array that shares the memory of another one."""
         import numpy
 
-        memory = (base if base.flags.c_contiguous else base.T).reshape(-1).view(numpy.uint8)
+        plain = numpy.asarray(base)
+        memory = (plain if plain.flags.c_contiguous else plain.T).reshape(-1).view(numpy.uint8)
         return _protected(numpy.ndarray(shape, kind, memory, offset, strides), writable)
+
+    def record_view(self, base: Any, shape: Any, kind: Any, offset: int, strides: Any, writable: bool) -> Any:
+        """The same for a `recarray`."""
+        import numpy
+
+        return self.array_view(base, shape, kind, offset, strides, writable).view(numpy.recarray)
 
     def object_view(self, base: Any, start: int, step: int, shape: Any, writable: bool) -> Any:
         """The same for arrays of Python objects."""

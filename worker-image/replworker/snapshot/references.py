@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from replwire.hints import Any, Final
 from replworker.snapshot.contract import Unsaveable
@@ -84,18 +84,39 @@ def globals_owner(names: dict[str, Any]) -> types.ModuleType | None:
 _PLAIN_KINDS: Final = frozenset({str, int, float, bool, type(None), dict, list, tuple, types.FunctionType})
 
 
+def is_made_by(module_name: str, name: str) -> bool:
+    """Whether a module's own code has a name of its. One that it does not have was put there by somebody else; of C
+    code nothing is known, and it is believed."""
+    loader = getattr(getattr(sys.modules.get(module_name), "__spec__", None), "loader", None)
+    try:
+        code = loader.get_code(module_name)  # type: ignore[union-attr]
+        return code is None or name in code.co_names
+    except Exception:
+        return True
+
+
+def places_of(subject: object) -> Iterator[tuple[str, str]]:
+    """Every place where a library module holds this object, as (module, name)."""
+    for module_name, module in _libraries():
+        for name, value in list(vars(module).items()):
+            if value is subject and type(name) is str:
+                yield module_name, name
+
+
 def library_places() -> dict[int, tuple[str, str]]:
     """Where library modules hold objects, by id, as (module, name): `from m import lock`. Plain ones are left out."""
     places: dict[int, tuple[str, str]] = {}
-    for module_name, module in list(sys.modules.items()):
-        if module_name == "__main__" or not isinstance(module, types.ModuleType):
-            continue
-        if not is_importable_as(module_name, module):
-            continue
+    for module_name, module in _libraries():
         for name, value in list(vars(module).items()):
             if type(value) not in _PLAIN_KINDS and type(name) is str:
                 places.setdefault(id(value), (module_name, name))
     return places
+
+
+def _libraries() -> Iterator[tuple[str, types.ModuleType]]:
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and isinstance(module, types.ModuleType) and is_importable_as(name, module):
+            yield name, module
 
 
 def reduce_sentinel(pickler: Any, sentinel: object) -> Reduced:

@@ -46,6 +46,7 @@ CONSTRUCTORS: Final = (
     "object_view",
     "set_sharing",
     "weak_reference",
+    "record_view",
 )
 """Methods of `Rebuilder`, in the order of their numbers. Append only: a stored checkpoint knows how many it saw."""
 

@@ -12,7 +12,7 @@ from replworker.snapshot.contract import Checkpoint, SnapshotLimits, bounded
 from replworker.snapshot.files import Files, Packed
 from replworker.snapshot.manifest import Manifest, encode
 from replworker.snapshot.modules import Modules, Sources
-from replworker.snapshot.names import Dumped, Names, is_array
+from replworker.snapshot.names import Dumped, Lesson, Names, is_array
 from replworker.snapshot.pickling import Lore
 from replworker.snapshot.seeds import Seeds
 
@@ -76,19 +76,26 @@ class Snapshotter:
         limit = self._limits.fork_above_bytes
         return self._namespace_bytes > limit or _apparent_bytes(self._namespace) > limit
 
-    def restored(
-        self, references: Iterable[bytes], *, state_bytes: int | None = None, unsaved: Iterable[str] = ()
-    ) -> None:
-        """The store has these chunks: after a restore, or when a forked child's checkpoint was handed over.
-
-        `state_bytes` and `unsaved` of the child's checkpoint spare this process from finding them out again.
-        """
+    def restored(self, references: Iterable[bytes]) -> None:
+        """The store has these chunks: they came with the state that this process has restored."""
         self._known = frozenset(references)
-        size = len(self._known) * self._limits.chunk_bytes if state_bytes is None else state_bytes
-        if size > self._limits.inline_bytes_max:
-            size -= self._files.total_bytes()
-        self._namespace_bytes = size
-        self._names.learn(name for name in unsaved if not name.startswith("file:"))
+        self._namespace_bytes = self._without_files(len(self._known) * self._limits.chunk_bytes)
+
+    def lesson(self) -> tuple[Any, ...]:
+        """What the last `take` found out, for `handed_over` of the process that this one was forked from.
+
+        Plain data (marshal).
+        """
+        return tuple(self._names.lesson())
+
+    def handed_over(self, references: Iterable[bytes], *, state_bytes: int, lesson: tuple[Any, ...]) -> None:
+        """A forked child's checkpoint was handed over; its lesson spares this process from finding it out again."""
+        self._known = frozenset(references)
+        self._namespace_bytes = self._without_files(state_bytes)
+        self._names.learn(Lesson(*lesson))
+
+    def _without_files(self, size: int) -> int:
+        return size - self._files.total_bytes() if size > self._limits.inline_bytes_max else size
 
     def _inline(self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int) -> Checkpoint:
         sections = tuple(b"".join(section) for section in dumped.sections)

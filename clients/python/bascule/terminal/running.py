@@ -15,11 +15,11 @@ from bascule.execution import AsyncExecution, Execution
 from bascule.results import Result
 from bascule.terminal.pictures import Pictures
 from bascule.terminal.screen import Screen
+from replwire.frames import END_OF_INPUT
 
 Ask = Callable[[InputRequest], Awaitable[str]]
 """A line for `input()`; raises `EOFError` when there is none, `KeyboardInterrupt` when Ctrl-C was pressed instead."""
 
-NO_MORE_INPUT: Final = "the input has ended and the code asks for more: interrupted"
 STILL_RUNS: Final = "not waiting any longer; what does not obey the interrupt loses its worker soon"
 
 
@@ -109,18 +109,19 @@ class Runner:
         """In a task of its own: the eval may end, or say more, while nobody answers."""
         assert self._ask is not None
         try:
-            try:
-                answer = await self._ask(event)
-            finally:
-                self.listen()
-            await evaluation.send_input(event, answer)
-        except EOFError:
-            await self._screen.tell(NO_MORE_INPUT)
-            self._stop()
+            await evaluation.send_input(event, await self._line(self._ask, event))
         except KeyboardInterrupt:
             self.interrupt()
         except BasculeError:
             pass  # the eval ended meanwhile, which its result says
+
+    async def _line(self, ask: Ask, event: InputRequest) -> str:
+        try:
+            return await ask(event)
+        except EOFError:
+            return END_OF_INPUT
+        finally:
+            self.listen()
 
     async def _ask_no_more(self) -> None:
         asking, self._asking = self._asking, None
@@ -138,13 +139,10 @@ class Runner:
         if self.interrupts > 1:
             self._following.cancel()
         else:
-            self._stop()
+            task = asyncio.create_task(self._interrupt())
+            self._side_tasks.add(task)
+            task.add_done_callback(self._side_tasks.discard)
         return True
-
-    def _stop(self) -> None:
-        task = asyncio.create_task(self._interrupt())
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
 
     async def _interrupt(self) -> None:
         if self._evaluation is not None:

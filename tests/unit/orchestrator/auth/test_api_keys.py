@@ -9,14 +9,13 @@ import structlog
 from pydantic import ValidationError
 
 from orchestrator.auth.api_keys import (
-    LOOK_AGAIN_S,
     ApiKeys,
-    KeysFileError,
     append_entry,
     entry_text,
     new_key,
     read_keys,
 )
+from orchestrator.auth.rereading import LOOK_AGAIN_S, AuthFileError
 from replwire.errors import WireError
 
 
@@ -129,13 +128,13 @@ def test_a_broken_file_leaves_the_last_good_list_in_force(path: Path, content: s
 def test_a_list_that_cannot_be_used_is_refused_with_its_reason(path: Path, content: str, words: str) -> None:
     """At start a mistake is an error that names the field, and never a server that lets nobody in."""
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(KeysFileError, match=words):
+    with pytest.raises(AuthFileError, match=words):
         ApiKeys(path)
 
 
 def test_no_file_is_an_error(path: Path) -> None:
     """A wrong path is told at start."""
-    with pytest.raises(KeysFileError, match="No such file"):
+    with pytest.raises(AuthFileError, match="No such file"):
         ApiKeys(path)
 
 
@@ -157,7 +156,7 @@ def test_odd_names_are_refused(name: str) -> None:
 def test_nothing_is_added_to_a_file_that_cannot_be_read(path: Path) -> None:
     """A broken list is not made longer."""
     path.write_text("[[keys]")
-    with pytest.raises(KeysFileError):
+    with pytest.raises(AuthFileError):
         append_entry(path, new_key("acme", "ci")[1])
     assert path.read_text() == "[[keys]"
 
@@ -165,7 +164,7 @@ def test_nothing_is_added_to_a_file_that_cannot_be_read(path: Path) -> None:
 def test_a_file_that_would_break_is_not_added_to(path: Path) -> None:
     """`keys = []` and an entry behind it are no TOML: the list in force would be refused at the next look."""
     path.write_text("keys = []\n")
-    with pytest.raises(KeysFileError, match=r"keys\.toml"):
+    with pytest.raises(AuthFileError, match=r"keys\.toml"):
         append_entry(path, new_key("acme", "ci")[1])
     assert path.read_text() == "keys = []\n"
 
@@ -173,10 +172,10 @@ def test_a_file_that_would_break_is_not_added_to(path: Path) -> None:
 def test_a_file_over_the_limit_is_refused_and_never_read_in_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a list would lock the other half out in silence."""
     append_entry(path, new_key("acme", "ci")[1])
-    monkeypatch.setattr("orchestrator.auth.api_keys.FILE_BYTES_MAX", path.stat().st_size)
+    monkeypatch.setattr("orchestrator.auth.rereading.FILE_BYTES_MAX", path.stat().st_size)
     assert len(read_keys(path)) == 1
     path.write_text(path.read_text() + "\n")
-    with pytest.raises(KeysFileError, match="over"):
+    with pytest.raises(AuthFileError, match="over"):
         read_keys(path)
 
 

@@ -119,6 +119,8 @@ def test_a_message_without_id_gets_one():
         ("open", {"name": ""}, "bad_message", "payload.name"),
         ("open", {"idle_timeout_s": 0}, "bad_message", "payload.idle_timeout_s"),
         ("input", {"target": "a", "text": "x" * 65537}, "too_large", "payload.text"),
+        ("files", {"op": "read", "path": "a", "offset": -1}, "bad_message", "payload.offset"),
+        ("files", {"op": "read", "path": "a", "length": 2**62}, "bad_message", "payload.length"),
         ("history", {"first": 1}, "bad_message", "payload.first"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.policy import SCOPE_OF, check_scope, effective_limits, lowered, session_policy
+from orchestrator.core.policy import SCOPE_OF, check_look, check_scope, effective_limits, lowered, session_policy
 from orchestrator.core.principal import Principal
 from replwire.errors import WireError
 from replwire.limits import default_limits
@@ -29,6 +29,13 @@ def test_a_request_needs_its_scope(type_, scope):
     """Without it `forbidden`, with it nothing."""
     assert code_of(check_scope, Principal("t", "s", frozenset()), type_, "driver") == "forbidden"
     check_scope(Principal("t", "s", frozenset({scope})), type_, "driver")
+
+
+def test_who_may_neither_use_nor_watch_sees_no_list():
+    """Either scope is enough."""
+    assert code_of(check_look, Principal("t", "s", frozenset({"files"}))) == "forbidden"
+    for scope in ("eval", "observe"):
+        check_look(Principal("t", "s", frozenset({scope})))
 
 
 def test_an_observer_only_watches():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.principal import Principal
-from orchestrator.engine.opened import OPEN_IDS_MAX, OpenedIds
-from replwire.errors import WireError
 from support.engine_stage import stage_on
 from support.hostile_agent import HostileRuntime, honest
 
@@ -24,18 +22,26 @@ async def test_the_same_open_is_the_same_session():
         assert somebody["payload"]["session"] != first["payload"]["session"]
 
 
-def test_ids_of_opens_are_bounded_for_each_principal():
-    """The oldest is forgotten, and nobody's but one's own."""
-    ids = OpenedIds()
-    ids.add("acme/bob", "0", b"h", "ses_b")
-    for number in range(OPEN_IDS_MAX + 1):
-        ids.add("acme/ann", str(number), b"h", "ses_a")
+async def test_the_same_open_is_the_same_session_behind_another_front_door():
+    """The one that answered first is gone; its answer may have been lost with it."""
+    async with stage_on(HostileRuntime(honest)) as made:
+        first = await made.connect().ask("open", {"name": "a"}, id_="o")
+        await made.start()
+        again = await made.connect().ask("open", {"name": "a"}, id_="o")
+        other_body = await made.connect().ask("open", {"name": "b"}, id_="o")
 
-    assert ids.find("acme/ann", "0", b"h") is None
-    assert ids.find("acme/ann", "1", b"h") == "ses_a"
-    assert ids.find("acme/bob", "0", b"h") == "ses_b"
-    with pytest.raises(WireError):
-        ids.find("acme/bob", "0", b"g")
+        assert again["payload"]["session"] == first["payload"]["session"]
+        assert other_body["payload"]["code"] == "conflict"
+
+
+async def test_an_open_whose_session_was_closed_says_so():
+    """It does not open another one under the same id."""
+    async with stage_on(HostileRuntime(honest)) as made:
+        client = made.connect()
+        await client.ask("open", id_="o")
+        await client.ask("close")
+
+        assert (await made.connect().ask("open", id_="o"))["payload"]["code"] == "session_gone"
 
 
 async def test_history_fits_into_an_answer(monkeypatch):

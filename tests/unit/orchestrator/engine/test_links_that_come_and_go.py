@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from orchestrator.engine.requests import Consumption
 from replwire.frames import EVENT_OVERHEAD_BYTES
+from replwire.limits import default_limits
 from support.engine_stage import stage
 from support.runtimes import eventually
 
@@ -88,6 +90,7 @@ class _Deaf:
     """A client that takes nothing."""
 
     role, told_everything, principal_name = "driver", True, "acme/ann"
+    limits: Mapping[str, int] = default_limits()
 
     def __init__(self) -> None:
         self.batches: list[Consumption] = []

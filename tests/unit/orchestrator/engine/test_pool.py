@@ -18,6 +18,7 @@ class CountingRuntime:
     """Starts take until the gate opens; counts how many run at once and what was ended."""
 
     name = "counting"
+    survives_server = False
 
     def __init__(self, *failures: WireError) -> None:
         self.gate = asyncio.Event()

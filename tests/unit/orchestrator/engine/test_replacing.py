@@ -329,3 +329,17 @@ async def test_a_session_of_before_a_limit_existed_is_restored():
 
         assert (await client.eval("n"))["output"] == "1"
         assert "cut]" in (await client.eval("'x' * 1000"))["output"]
+
+
+async def test_what_a_server_of_our_name_left_half_replaced_is_taken_over_at_once():
+    """It is dead, for we have its name; another server's replacement is waited for."""
+    async with stage(replace_deadline_s=300.0) as made:
+        client, session = await made.opened()
+        await client.eval("n = 1")
+        made.abandon()
+        assert await made.store.raise_generation(session, 1, "door-1", 300.0)
+        await made.start()
+        client = made.connect()
+        await client.attach(session)
+
+        assert (await client.eval("n"))["output"] == "1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 
 import pytest
 
@@ -118,6 +119,14 @@ def test_completion_kinds(link):
         ("box.open", 6, "box.open"),
         ("box.open", 1, "box"),
         ("greet(box)", 7, "box"),
+        ("greet(')', ", 11, "greet"),
+        ("greet('(', ", 11, "greet"),
+        ("greet('box', 1", 9, "greet"),
+        ("greet('it\\'s) (', ", 18, "greet"),
+        ("greet('''(\n)''', ", 17, "greet"),
+        ("greet(1, # :)\n", 14, "greet"),
+        ("greet('open", 11, "greet"),
+        ("greet(table['a b'], ", 20, "greet"),
     ],
 )
 def test_inspect_finds_what_the_cursor_means(link, code, cursor, name):
@@ -160,7 +169,7 @@ def test_a_repr_without_end_is_interrupted(worker):
     assert link.eval("n").told["output"] == "1"
 
 
-def files(link: WorkerClient, op: str, path: str, **more: str) -> dict:
+def files(link: WorkerClient, op: str, path: str, **more: object) -> dict:
     """A `files` request; what changes something is numbered, as the front door does it."""
     payload = {"op": op, "path": path, **more}
     if op in ("write", "delete"):
@@ -174,12 +183,57 @@ def test_files(link):
     """Write, read, list, stat, delete."""
     data = base64.b64encode(b"hello").decode()
     assert files(link, "write", "a/b.txt", data=data) == {"size": 5}
-    assert files(link, "read", "a/b.txt") == {"data": data, "size": 5}
+    assert files(link, "read", "a/b.txt").items() >= {"data": data, "size": 5, "kind": "file"}.items()
     assert [(entry["name"], entry["kind"]) for entry in files(link, "list", ".")["entries"]] == [("a", "folder")]
     assert files(link, "stat", "a/b.txt")["size"] == 5
     assert link.eval("open('a/b.txt').read()").told["output"] == "'hello'"
     assert files(link, "delete", "a") == {}
     assert files(link, "list", ".")["entries"] == []
+
+
+def encoded(data: bytes) -> str:
+    """As `data` wants it."""
+    return base64.b64encode(data).decode()
+
+
+def test_a_part_of_a_file_can_be_read_and_digested(link):
+    """Bytes from an offset, the size of the whole, and an etag that changes with the file."""
+    files(link, "write", "a.bin", data=encoded(b"0123456789"))
+    part = files(link, "read", "a.bin", offset=3, length=4)
+    assert (part["data"], part["size"]) == (encoded(b"3456"), 10)
+    assert files(link, "read", "a.bin", offset=10)["data"] == files(link, "read", "a.bin", length=0)["data"] == ""
+    whole, tail = files(link, "digest", "a.bin"), files(link, "digest", "a.bin", offset=8, length=9)
+    assert whole["sha256"] == hashlib.sha256(b"0123456789").hexdigest()
+    assert tail["sha256"] == hashlib.sha256(b"89").hexdigest()
+    assert whole["etag"] == part["etag"] == files(link, "stat", "a.bin")["etag"]
+    files(link, "write", "a.bin", data=encoded(b"9876543210"))
+    assert files(link, "stat", "a.bin")["etag"] != whole["etag"]
+
+
+def test_a_large_file_is_written_in_parts(link):
+    """The old content is there until the last part, and then the new one, whole."""
+    files(link, "write", "b/a.bin", data=encoded(b"old"))
+    told = files(link, "write", "b/a.bin", data=encoded(b"abc"), more=True)
+    assert told == {"size": 3, "unfinished": "b/.a.bin.unfinished"}
+    assert files(link, "read", "b/a.bin")["data"] == encoded(b"old")
+    assert files(link, "write", "b/a.bin", data=encoded(b"de"), offset=3) == {"size": 5}
+    assert files(link, "read", "b/a.bin")["data"] == encoded(b"abcde")
+    assert [entry["name"] for entry in files(link, "list", "b")["entries"]] == ["a.bin"]
+
+
+def test_a_part_that_does_not_follow_is_refused(link):
+    """Two uploads of one name, or a part that was lost: the file is left as it was."""
+    assert files(link, "write", "x", data=encoded(b"c"), offset=2)["error"]["code"] == "not_found"
+    files(link, "write", "x", data=encoded(b"ab"), more=True)
+    assert files(link, "write", "x", data=encoded(b"d"), offset=3)["error"]["code"] == "conflict"
+    assert files(link, "stat", "x")["error"]["code"] == "not_found"
+
+
+def test_a_planted_link_is_not_written_through(link):
+    """The name under which parts gather is the tenant's to take: what is there is neither followed nor waited for."""
+    link.eval("import os; os.mkfifo('.pipe.unfinished'); os.symlink('/proc/self/mem', '.link.unfinished')")
+    for name in ("pipe", "link"):
+        assert files(link, "write", name, data="", more=True)["error"]["code"] == "bad_message"
 
 
 @pytest.mark.parametrize(
@@ -194,6 +248,8 @@ def test_files(link):
         ("read", ".", "bad_message"),
         ("read", "pipe", "bad_message"),
         ("read", "large", "too_large"),
+        ("digest", "pipe", "bad_message"),
+        ("digest", "missing", "not_found"),
         ("write", ".", "bad_message"),
         ("write", "folder", "bad_message"),
         ("delete", ".", "bad_message"),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from replwire.frames import Kind
+from replwire.frames import END_OF_INPUT, Kind
 from support.worker_client import Outcome, WorkerClient, event_of
 from support.worker_process import error_of
 
@@ -56,6 +56,21 @@ def test_stdin_as_bytes_and_nothing_asked_for_nothing(link):
     )
     _, outcome = answered(link, code, "ä", "ab", "one\ntwo", "three")
     assert outcome.told["output"] == repr(("", "ä\n".encode(), b"a", b"b\n", "one\n", "two\n", "three\n"))
+
+
+@pytest.mark.parametrize("stream", ["sys.stdin.read()", "sys.stdin.buffer.read().decode()", "''.join(sys.stdin)"])
+def test_the_client_ends_the_input(link, stream):
+    """By Ctrl-D, as on a terminal: an empty line is a line. What reads afterwards asks again."""
+    asked, outcome = answered(link, f"import sys\n{stream}, input()", "one", "", END_OF_INPUT, "two")
+    assert len(asked) == 4
+    assert outcome.told["output"] == "('one\\n\\n', 'two')"
+
+
+@pytest.mark.parametrize("asks", ["input()", "getpass.getpass()"])
+def test_input_that_is_ended_raises(link, asks):
+    """As Python's own does."""
+    _, outcome = answered(link, f"import getpass\n{asks}", END_OF_INPUT)
+    assert error_of(outcome) == ("EOFError", "the client ended the input")
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,33 @@ def test_evals_run_while_the_child_works(link):
     assert len({outcome.manifest for outcome in outcomes}) == 8
 
 
+WAITS = """
+class Waits:
+    def __reduce__(self):
+        while not os.path.exists('go'): time.sleep(0.001)
+        return (Waits, ())
+waits, new, running = Waits(), 1, (i for i in [])
+"""
+
+
+def test_variables_wait_for_the_child_or_say_so(worker):
+    """What an eval made is not called kept by the checkpoint before it."""
+    link = worker.claimed(limits={"auxiliary_timeout_ms": 20_000})
+
+    def kept() -> list[object]:
+        told = link.ask("variables", {})["variables"]
+        return [item["kept"] for item in told if item["name"] in ("new", "running")]
+
+    link.eval("import os, random, time\nbig = random.randbytes(3_000_000)")
+    ref = link.request("eval", {"code": WAITS})
+    assert kept() == [None, None]
+    (worker.work_folder / "go").touch()
+    while (told := kept()) == [None, None]:
+        continue
+    assert told == [True, False]
+    link.confirm(link.outcome(ref))
+
+
 def test_a_child_that_is_killed_costs_nothing(worker, link, make_worker):
     """The checkpoint is then taken in place."""
     link.eval("import random, time\nbig = random.randbytes(3_000_000)")
@@ -175,35 +202,49 @@ def test_a_tenant_without_descriptors_loses_nothing(link, make_worker):
 LOOPS = """
 import sys
 from replworker.interpreter import state
+from replworker.interpreter.children import Children
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.sources import Sources
 from replworker.snapshot import SnapshotLimits, Snapshotter
+from contextvars import copy_context
 import _signal, os, types
 
-state.RESTORE_INTERRUPT_AFTER_S = state.RESTORE_INTERRUPT_AGAIN_S = 0.05
+armed = []
 folder = sys.argv[1]
 before = types.ModuleType("__main__")
 sys.modules["__main__"] = before
 taker = Snapshotter(before.__dict__, work_folder=folder, limits=SnapshotLimits())
-open(os.path.join(folder, "endless.py"), "w").write("import sys\\nwhile not hasattr(sys, 'READY'): pass\\n")
+
+def loop():
+    # Here the timer of the restore fires, however slow the machine is, and nowhere else.
+    armed.append(_signal.getitimer(_signal.ITIMER_REAL)[0] > 1)
+    try:
+        _signal.setitimer(_signal.ITIMER_REAL, 0.001)
+        while True: pass
+    finally:
+        _signal.setitimer(_signal.ITIMER_REAL, *state_timer)
+
+state_timer = state.RESTORE_INTERRUPT_AFTER_S, state.RESTORE_INTERRUPT_AGAIN_S = 60.0, 30.0
+sys.loop = lambda: None
+open(os.path.join(folder, "endless.py"), "w").write("import sys\\nsys.loop()\\n")
 sys.path.append(folder)
-sys.READY = True
 exec('''
 import sys, endless
 class Loop:
-    def __setstate__(self, state):
-        while not hasattr(sys, 'READY'): pass
+    def __setstate__(self, state): sys.loop()
 loop = Loop(); loop.n = 1; late = [loop]; kept = [5]
 ''', before.__dict__)
 taken = taker.take({})
-del sys.READY, sys.modules["endless"]
+sys.loop = loop
+del sys.modules["endless"]
 after = types.ModuleType("__main__")
 sys.modules["__main__"] = after
 keeper = state.StateKeeper(
-    after.__dict__, channel=None, state_channel=None, work_folder=folder, injected={}, gate=Gate(), sources=Sources()
+    after.__dict__, channel=None, state_channel=None, work_folder=folder, injected={}, gate=Gate(), sources=Sources(),
+    context=copy_context(), children=Children(),
 )
 told = keeper.restore(taken.manifest, dict(taken.chunks))
-print(sorted(told["unsaved"]), after.__dict__["kept"], after.__dict__["Loop"].__name__)
+print(sorted(told["unsaved"]), after.__dict__["kept"], after.__dict__["Loop"].__name__, all(armed), len(armed) > 2)
 print(_signal.getitimer(_signal.ITIMER_REAL), _signal.getsignal(_signal.SIGALRM) == _signal.SIG_DFL)
 """
 
@@ -211,4 +252,6 @@ print(_signal.getitimer(_signal.ITIMER_REAL), _signal.getsignal(_signal.SIGALRM)
 def test_what_loops_while_it_is_read_costs_its_name(tmp_path):
     """An object and a module that never end are interrupted by a timer, which is gone afterwards."""
     said = subprocess.run([sys.executable, "-c", LOOPS, str(tmp_path)], capture_output=True, text=True, timeout=60)
-    assert said.stdout.splitlines() == ["['endless', 'late', 'loop'] [5] Loop", "(0.0, 0.0) True"], said.stderr
+    assert said.stdout.splitlines() == [
+        "['endless', 'late', 'loop'] [5] Loop True True", "(0.0, 0.0) True",
+    ], said.stderr  # fmt: skip

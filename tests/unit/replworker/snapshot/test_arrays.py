@@ -36,6 +36,13 @@ SHARED = {
     "Python objects": "y = np.array([1, 'a', None, [2]], dtype=object); x = y[1:]",
     "Python objects backwards": "y = np.array([1, 'a', None, [2]], dtype=object); x = y[::-2]",
     "another type": "y = np.arange(9.0); x = y.view('u1')",
+    "overlapping views of what nobody else has": "base = np.arange(50_000.0); x = base[5:9]; y = base[7:12]; del base",
+    "the same, once more and backwards": "base = np.arange(50_000.0); x = [base[5:9]]; z = base[:2]; "
+    "y = base[8:2:-1]; del base",
+    "the same of Python objects": "base = np.arange(50_000).astype(object); x = base[5:9]; y = base[7:12]; del base",
+    "records of an array": "y = np.zeros(9, dtype=[('a', 'i4'), ('b', 'f8')]); x = y.view(np.recarray)",
+    "some records of many": "y = np.zeros(9000, dtype=[('a', 'i4')]); x = y.view(np.recarray)[3:5]",
+    "a field of records": "y = np.recarray(9, dtype=[('a', 'i4'), ('b', 'f8')]); y.a = 1; y.b = 2; x = y.b",
 }
 
 
@@ -43,7 +50,7 @@ SHARED = {
 def test_arrays_that_share_memory_always_will(own_stage, title):
     """A view shows the memory of its base after one restore and after three."""
     evals = (
-        f"import numpy as np\n{SHARED[title]}\ndef inner(v):\n    while type(v) is not np.ndarray:\n"
+        f"import numpy as np\n{SHARED[title]}\ndef inner(v):\n    while type(v) in (list, dict):\n"
         "        v = v[0] if type(v) is list else v['k']\n    return v\nbefore = inner(x).tolist()"
     )
     check = "bool(np.shares_memory(inner(x), inner(y)) and inner(x).tolist() == before)"
@@ -57,6 +64,22 @@ def test_a_view_of_what_nobody_else_has(own_stage):
     """Of a large array that is reached through a small view only, no more than the view is kept."""
     (answer,) = own_stage.play({"evals": ["import numpy as np\nx = np.arange(1_000_000)[5:9]"]})
     assert answer["takes"][-1]["state_bytes"] < 20_000
+
+
+def test_views_that_only_lie_across_each_other(own_stage):
+    """Columns show no common memory: what lies between them is not kept for it."""
+    evals = "import numpy as np\nm = np.zeros((500, 500)); x = m[:, 3]; y = m[:, 4]; del m"
+    (answer,) = own_stage.play({"evals": [evals]})
+    assert answer["takes"][-1]["state_bytes"] < 20_000
+
+
+def test_records_stay_records(own_stage):
+    """With their class and their fields, however they came to be."""
+    own_stage.survives(
+        "import numpy as np\na = np.zeros(3, [('a', 'i4')]); r = a.view(np.recarray); o = np.rec.array([(1, 2.5)])",
+        "type(r) is np.recarray and r.a.tolist() == [0, 0, 0] and type(r[0]) is np.record",
+        "type(o) is np.recarray and bool(o.f1[0] == 2.5)",
+    )
 
 
 def test_mapped_arrays_are_listed(own_stage, tmp_path):

@@ -1,7 +1,11 @@
 """Checkpoints over time: small ones are inline, large ones send only what is new."""
 
 import hashlib
+import marshal
+from collections.abc import Callable
+from typing import Any
 
+import numpy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -113,7 +117,7 @@ def test_large_files_ask_for_no_fork(tmp_path):
     taker = Snapshotter({"x": 1}, work_folder=str(tmp_path), limits=SnapshotLimits())
     taken = taker.take({})
     assert taken.state_bytes > 4 * MIB and not taker.wants_fork()
-    taker.restored(taken.references, state_bytes=taken.state_bytes)
+    taker.handed_over(taken.references, state_bytes=taken.state_bytes, lesson=taker.lesson())
     assert not taker.wants_fork()
 
 
@@ -122,12 +126,60 @@ def test_what_a_forked_child_found_is_learnt():
     namespace = {"data": bytes(range(256)) * 8192, "g": (letter for letter in "g")}
     child, parent = _taker(namespace), _taker(namespace)
     taken = child.take({})
-    parent.restored(taken.references, state_bytes=taken.state_bytes, unsaved=taken.unsaved)
+    parent.handed_over(taken.references, state_bytes=taken.state_bytes, lesson=child.lesson())
     assert parent.wants_fork()
     again = parent.take({})
     assert [data for _, data in again.chunks if len(data) > 4096] == [] and again.unsaved == taken.unsaved
     parent.restored(())
     assert len(parent.take({}).chunks) == len(taken.chunks)
+
+
+class Counts:
+    """Counts how often it is pickled."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.times += 1
+        return (int, ())
+
+
+def _nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+TWICE: dict[str, Callable[[], dict[str, Any]]] = {
+    "what can't be kept": lambda: {"l": [(letter for letter in "g")]},
+    "views that share": lambda: {"views": (base := numpy.zeros(90_000), [base[3:6], base[4:9]])[1]},
+    "deep structures": lambda: {"deep": _nested(800)},
+    "names that are too large": lambda: {"large": bytes(3 * MIB)},
+}
+
+
+@pytest.mark.parametrize("title", TWICE)
+def test_a_child_looks_twice_but_once(title):
+    """What one checkpoint needed a second look for, the next child need not look for again."""
+    counts = Counts()
+    namespace = {**TWICE[title](), "counts": counts}
+    parent, times = _taker(namespace, state_bytes_max=2 * MIB), []
+    for _ in range(3):
+        child = _taker(namespace, state_bytes_max=2 * MIB)
+        _pass_on(parent, child)
+        before = counts.times
+        taken = child.take({})
+        times.append(counts.times - before)
+        lesson = marshal.loads(marshal.dumps(child.lesson()))
+        parent.handed_over(taken.references, state_bytes=taken.state_bytes, lesson=lesson)
+    assert times[0] > 1 and times[1:] == [1, 1], times
+
+
+def _pass_on(parent: Snapshotter, child: Snapshotter) -> None:
+    """As a fork does it."""
+    child.handed_over((), state_bytes=0, lesson=parent.lesson())
 
 
 def test_only_used_sources_come_along(stage):
