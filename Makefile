@@ -38,8 +38,9 @@ lint: install-dev ## formatting and lint rules and types and import rules and ge
 	@$(VENV)/mypy --no-error-summary
 	$(call step,import rules: import-linter)
 	@words="$$($(VENV)/lint-imports 2>&1)" || { printf '%s\n' "$$words"; exit 1; }
-	$(call step,references: docs/reference is what tables and tests say)
+	$(call step,references: docs/reference is what tables, commands and tests say)
 	@$(VENV)/python -m replwire.reference --check
+	@$(VENV)/python -m orchestrator.reference --check
 	@$(VENV)/python -m orchestrator.transports.rest.openapi --check
 	@$(VENV)/python -m tests.support.catalogue --check
 
@@ -52,12 +53,13 @@ format: install-dev ## format the sources and mend what ruff can mend
 
 references: install-dev ## write the generated pages of docs/reference again
 	@$(VENV)/python -m replwire.reference
+	@$(VENV)/python -m orchestrator.reference
 	@$(VENV)/python -m orchestrator.transports.rest.openapi
 	@$(VENV)/python -m tests.support.catalogue
 	@$(VENV)/python -m orchestrator.runtimes.syscalls > worker-image/seccomp.json
 
 provision: ## system packages (apt-get; as root) and a Docker engine and the worker images
-	@$(PROVISION)/packages python docker redis bubblewrap curl
+	@$(PROVISION)/packages python docker redis bubblewrap tmux curl
 	@$(PROVISION)/engine start
 	@$(PROVISION)/images
 

@@ -13,136 +13,44 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 from pydantic import Field as Setting
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
 from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
 from orchestrator.auth.jwt_config import JwtConfig
-from orchestrator.core.sandbox import MIB, SandboxSpec
+from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.setting_sections import (
+    Auth,
+    Bubblewrap,
+    Channel,
+    Docker,
+    Engine,
+    Keys,
+    Log,
+    Redis,
+    Sandbox,
+    Server,
+)
+from orchestrator.setting_variables import NESTING, PREFIX, misspelt
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
 from replwire.limits import LIMITS, default_limits
 
-PREFIX: Final = "BASCULE_"
-NESTING: Final = "__"
 FILE_SUFFIX: Final = "_file"
 SYSTEM_FILE: Final = Path("/etc/bascule/config.toml")
 SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal")
 """Settings that may be given as a file's content, by the same name and `_FILE`."""
 
-MEMORY_BYTES_MIN: Final = 32 * MIB
-"""Of a worker: with less its interpreter does not come up."""
-PORT_MAX: Final = 65535
-
-_COUNTED: Final = Setting(ge=0)
-_MEASURED: Final = Setting(gt=0, allow_inf_nan=False)
-"""Times and shares: with an interval of 0 a round never ends, with a time-out of 0 nobody is in time."""
-_BOUNDS: Final = {
-    "port": Setting(ge=0, le=PORT_MAX),
-    "metrics_port": Setting(ge=0, le=PORT_MAX),
-    "memory_bytes": Setting(ge=MEMORY_BYTES_MIN),
-    "refill_at_once": Setting(ge=1),
-    "request_burst_max": Setting(ge=1),
-}
-"""Where a value outside would start a server that cannot serve."""
-_STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
 
 class SettingsError(Exception):
     """Settings that can't be used: each line names one and says what to do."""
-
-
-def _section(kind: type, *left_out: str) -> type[BaseModel]:
-    """A section that holds the fields of a frozen dataclass, with its defaults."""
-    hints = get_type_hints(kind)
-    taken: dict[str, Any] = {
-        item.name: (_bounded(item.name, hints[item.name]), _default(item))
-        for item in fields(kind)
-        if item.name not in left_out
-    }
-    return create_model(f"{kind.__name__}Section", __config__=_STRICT, **taken)
-
-
-def _bounded(name: str, hint: Any) -> Any:
-    """Sizes and counts are never negative, times are longer than nothing, and some have bounds of their own."""
-    if hint is float:
-        return Annotated[hint, _MEASURED]
-    return Annotated[hint, _BOUNDS.get(name, _COUNTED)] if hint in (int, int | None) else hint
-
-
-def _default(item: Field[Any]) -> Any:
-    return item.default_factory() if item.default_factory is not MISSING else item.default
-
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel as Channel
-    from pydantic import BaseModel as Engine
-    from pydantic import BaseModel as Sandbox
-    from pydantic import BaseModel as Server
-else:
-    Server = _section(HttpConfig, "channel", "limits")
-    Channel = _section(ChannelConfig, "envelope_bytes_max")
-    Engine = _section(EngineConfig, "limits", "sandbox", "stamp_key", "seal_key")
-    Sandbox = _section(SandboxSpec, "worker", "labels")
-
-
-class Auth(BaseModel):
-    """Who may connect."""
-
-    model_config = _STRICT
-    dev_token: SecretStr | None = None
-    keys_file: Path | None = None
-    jwt: tuple[JwtConfig, ...] = ()
-    """Issuers of tokens, each a table `[[auth.jwt]]` of the file."""
-    revocations_file: Path | None = None
-    """Tokens, keys, subjects and tenants that are refused (TOML: `tokens`, `subjects`, `tenants`)."""
-
-
-class Docker(BaseModel):
-    """The runtime `docker`."""
-
-    model_config = _STRICT
-    host: str | None = None
-    runtime: str | None = None
-    """The engine's own runtime for workers; `runsc` is gVisor."""
-
-
-class Bubblewrap(BaseModel):
-    """The runtime `bubblewrap`."""
-
-    model_config = _STRICT
-    python: Path | None = None
-
-
-class Redis(BaseModel):
-    """The store."""
-
-    model_config = _STRICT
-    url: SecretStr | None = None
-    password: SecretStr | None = None
-
-
-class Keys(BaseModel):
-    """Keys that all front doors share."""
-
-    model_config = _STRICT
-    stamp: SecretStr | None = None
-    seal: SecretStr | None = None
-
-
-class Log(BaseModel):
-    """What is written to stderr."""
-
-    model_config = _STRICT
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
 
 
 class Settings(BaseSettings):
@@ -228,6 +136,8 @@ class _Environment(EnvSettingsSource):
         found = dict(super()._load_env_vars())
         for name in SECRETS:
             path = found.pop(f"{PREFIX.lower()}{name}{FILE_SUFFIX}", None)
+            if path is not None and PREFIX.lower() + name in found:
+                raise SettingsError(f"{PREFIX}{name.upper()}: given twice, also as {PREFIX}{name.upper()}_FILE")
             if path is not None:
                 found[PREFIX.lower() + name] = _secret_of(Path(path), name)
         return found
@@ -266,6 +176,15 @@ def load(flags: Mapping[str, Any], file: Path | None = None) -> Settings:
         _toml_file.reset(restore)
     _check_limits(settings)
     return settings
+
+
+def sources(flags: Mapping[str, Any], file: Path | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What each source says, the strongest first: `flag`, `environment`, `file`. For settings that `load` takes."""
+    yield "flag", flags
+    yield "environment", _Environment(Settings)()
+    file = file or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
+    if file is not None:
+        yield "file", tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def check_for_serving(settings: Settings) -> None:
@@ -312,7 +231,9 @@ def _check_limits(settings: Settings) -> None:
 
 def _check_environment_names() -> None:
     sections = set(Settings.model_fields)
-    for name in os.environ:
+    for name, value in os.environ.items():
+        if name.startswith(PREFIX) and NESTING not in name and (meant := misspelt(name, value, names())) is not None:
+            raise SettingsError(f"{name}: there is no such setting; did you mean {meant}?")
         section, nested, _ = name.removeprefix(PREFIX).lower().partition(NESTING)
         if name.startswith(PREFIX) and nested and section not in sections:
             raise SettingsError(_unknown(name.removeprefix(PREFIX).lower().replace(NESTING, "."), name))

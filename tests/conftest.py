@@ -21,7 +21,7 @@ import pytest
 from orchestrator.runtimes.asking import said_by
 from orchestrator.runtimes.bubblewrap_ground import PROBE, find_bwrap
 
-pytest_plugins = ["support.servers"]
+pytest_plugins = ["support.servers", "support.terminals"]
 
 PROBE_TIMEOUT_S = 10.0
 WORKER_IMAGE = "bascule-worker:latest"
@@ -62,6 +62,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "docker": (_docker_is_here, f"no Docker engine with {WORKER_IMAGE}: run `make provision`"),
     "redis": (_redis_is_here, "no redis-server: run `make provision`"),
     "bubblewrap": (_bubblewrap_is_here, "no bwrap that can make a user namespace: run `bascule doctor`"),
+    "tmux": (lambda: shutil.which("tmux") is not None, "no tmux: run `make provision`"),
 }
 _answers: dict[str, bool] = {}
 
@@ -80,7 +81,7 @@ def require() -> Require:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `docker`, `redis` or `bubblewrap` requires that service; each is probed once a run."""
+    """A test marked with the name of a service requires that service; each is probed once a run."""
     for service, (_, reason) in SERVICES.items():
         if item.get_closest_marker(service) is not None:
             _require(_has(service), reason)

@@ -7,10 +7,10 @@ import secrets
 import signal
 import sys
 import time
-from typing import Any, Final
+from typing import Final
 
-from orchestrator.demo.client import DemoClient, Envelope, connected
-from orchestrator.demo.prompt import run_prompt
+from bascule import AsyncClient, AsyncSession, BasculeError, WorkerDiedError
+from bascule.execution import Execution
 from orchestrator.demo.server import DemoError, DemoServer, kill_worker, throw_away_folder
 
 __all__ = ["DemoError", "run_demo"]
@@ -36,44 +36,51 @@ async def _demo(server: DemoServer, token: str, *, prompt: bool) -> None:
     try:
         session = await _survive_worker(server, token)
         await _survive_server(server, session)
-        async with connected(server.url, token) as client:
-            await _attach(client, session)
-            _expect(await _eval(client, "x"), "survived both")
+        async with AsyncClient(token, server.url) as client:
+            async with client.attach(session) as attached:
+                _say("attached", f"at seq {attached.seq}")
+                _expect(await _eval(attached, "x"), "survived both")
             if prompt:
-                await run_prompt(client)
-    except OSError as error:
+                await _prompt(client, session)
+    except (OSError, BasculeError) as error:
         raise DemoError(str(error)) from None
     finally:
         await server.stop()
 
 
+async def _prompt(client: AsyncClient, session: str) -> None:
+    try:
+        from bascule.terminal.repl import run_repl
+    except ImportError:
+        raise DemoError("the prompt needs more than is installed: pip install 'bascule[cli]'") from None
+    await run_repl(client, session=session, is_last=True)
+
+
 async def _survive_worker(server: DemoServer, token: str) -> str:
     _say("server", f"bascule serve --embedded: ready in {await _started(server):.2f} s at {server.url}")
-    async with connected(server.url, token) as client:
-        session: str = (await client.ask("open"))["session"]
-        _expect(await _eval(client, CODE), "as it should be")
-        await _kill_worker(server, client, session)
-        _expect(await _eval(client, "x"), "survived the worker")
-    return session
+    async with AsyncClient(token, server.url) as client:
+        session = await client.open()
+        _expect(await _eval(session, CODE), "as it should be")
+        await _kill_worker(server, session)
+        _expect(await _eval(session, "x"), "survived the worker")
+    return session.id
 
 
-async def _kill_worker(server: DemoServer, client: DemoClient, session: str) -> None:
+async def _kill_worker(server: DemoServer, session: AsyncSession) -> None:
     running = asyncio.Event()
-
-    async def started(event: Envelope) -> None:
-        if event["type"] == "stream":
-            running.set()
-
-    long_eval = asyncio.create_task(client.answer(await client.send("eval", code=_LONG_EVAL, stream=True), started))
+    long_eval = asyncio.create_task(session.run(_LONG_EVAL, on_stdout=lambda text: running.set()))
     waiting = asyncio.create_task(running.wait())
     await asyncio.wait((long_eval, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    worker = await server.worker_of(session)
+    worker = await server.worker_of(session.id)
     began = time.monotonic()
     _say("kill -9", f"worker {worker}, in the middle of an eval (processes {_list(kill_worker(worker))})")
-    told = (await long_eval)["payload"]
-    milliseconds = (time.monotonic() - began) * 1000
-    _say("told", f"{told.get('code')}: {told.get('message')} (after {milliseconds:.0f} ms)")
+    try:
+        await long_eval
+    except WorkerDiedError as told:
+        _say("told", f"{told.code}: {told.message} (after {(time.monotonic() - began) * 1000:.0f} ms)")
+    else:
+        raise DemoError("the eval ended well although its worker was killed")
 
 
 async def _survive_server(server: DemoServer, session: str) -> None:
@@ -87,20 +94,15 @@ async def _started(server: DemoServer) -> float:
     return time.monotonic() - began
 
 
-async def _attach(client: DemoClient, session: str) -> None:
-    reply = await client.ask("attach", session=session)
-    _say("attached", f"at seq {reply.get('seq')}")
-
-
-async def _eval(client: DemoClient, code: str) -> dict[str, Any]:
+async def _eval(session: AsyncSession, code: str) -> Execution:
     _say(">>>", code)
-    return await client.ask("eval", code=code)
+    return await session.run(code)
 
 
-def _expect(result: dict[str, Any], words: str) -> None:
-    if result["output"] != VALUE:
-        raise DemoError(f"expected {VALUE}, got {result['output']}: {result.get('stderr')}")
-    _say(result["output"], f"{words} (seq {result['seq']}, {result['state']}, durable: {result['durable']})")
+def _expect(done: Execution, words: str) -> None:
+    if done.text != VALUE:
+        raise DemoError(f"expected {VALUE}, got {done.text}: {done.error}")
+    _say(done.text, f"{words} (seq {done.seq}, {done.state}, durable: {done.durable})")
 
 
 def _say(left: str, right: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pty
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.processes import leftovers
+from support.tmux import Terminal
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.redis]
 
@@ -51,69 +51,19 @@ async def test_a_signal_ends_it_in_order(number: signal.Signals, state: Path) ->
     assert (leftovers(str(state)), list(state.iterdir())) == ([], [])
 
 
-async def test_on_a_terminal_there_is_a_prompt(state: Path) -> None:
-    """It sees the variable, takes statements over several lines, is interrupted by Ctrl-C and ended by Ctrl-D."""
-    terminal, end = pty.openpty()
-    demo = await asyncio.create_subprocess_exec(
-        *ORCHESTRATOR, "demo", stdin=end, stdout=end, stderr=end, start_new_session=True,
-        env={**os.environ, "TMPDIR": str(state)},
-    )  # fmt: skip
-    os.close(end)
-    screen = Screen(terminal)
+@pytest.mark.tmux
+async def test_on_a_terminal_there_is_a_prompt(state: Path, tmp_path: Path) -> None:
+    """It sees the variable, and Ctrl-D ends it and all that was started; the rest of it is in `test_terminal`."""
+    terminal = Terminal(tmp_path)
+    environment = {"TMPDIR": str(state), "PYTHONPATH": os.pathsep.join(sys.path), "LANG": "C.UTF-8",
+                   "BASCULE_HISTORY": ""}  # fmt: skip
+    await terminal.start(environment, *ORCHESTRATOR, "demo")
     try:
-        await screen.shows("Ctrl-D ends")
-        for typed, shown in (
-            ("x * 2\n", "20"),
-            ("for n in range(3):\n    print('line', n * 7)\n\n", "line 14"),
-            ("1/0\n", "ZeroDivisionError"),
-            ("input('name? ')\n", "name? "),
-            ("Ada\n", "'Ada'"),
-        ):
-            screen.type(typed)
-            await screen.shows(shown)
-        screen.type("while True: pass\n")
-        await asyncio.sleep(0.5)
-        demo.send_signal(2)
-        await screen.shows("KeyboardInterrupt")
-        await screen.shows(">>> ")
-        screen.type("\x04")
-        assert await asyncio.wait_for(demo.wait(), 30) == 0
+        await terminal.shows("Ctrl-D ends")
+        await terminal.enter("x * 2")
+        await terminal.ends_with("20", ">>>")
+        await terminal.press("C-d")
+        assert await terminal.ended() == 0
     finally:
-        screen.close()
-        if demo.returncode is None:
-            demo.kill()
+        await terminal.stop()
     assert (leftovers(str(state)), list(state.iterdir())) == ([], [])
-
-
-class Screen:
-    """The other end of a terminal."""
-
-    def __init__(self, terminal: int) -> None:
-        self._terminal = terminal
-        self._text = ""
-        self._news = asyncio.Event()
-        asyncio.get_running_loop().add_reader(terminal, self._read)
-
-    def _read(self) -> None:
-        try:
-            self._text += os.read(self._terminal, 65536).decode("utf-8", "replace")
-        except OSError:
-            asyncio.get_running_loop().remove_reader(self._terminal)
-        self._news.set()
-
-    def type(self, text: str) -> None:
-        """Press keys."""
-        os.write(self._terminal, text.encode())
-
-    async def shows(self, words: str) -> None:
-        """Wait for words; what stands before them is not looked at again."""
-        async with asyncio.timeout(DEMO_TIMEOUT_S):
-            while words not in self._text:
-                self._news.clear()
-                await self._news.wait()
-        self._text = self._text.partition(words)[2]
-
-    def close(self) -> None:
-        """Hang up."""
-        asyncio.get_running_loop().remove_reader(self._terminal)
-        os.close(self._terminal)

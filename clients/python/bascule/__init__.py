@@ -37,6 +37,7 @@ from bascule.errors import (
 from bascule.events import (
     ClearOutput,
     Committed,
+    Disconnected,
     Display,
     Event,
     Gap,
@@ -58,11 +59,11 @@ from bascule.settings import Settings
 __all__ = [
     "AsyncClient", "AsyncExecution", "AsyncFiles", "AsyncSandbox", "AsyncSession", "AuthenticationError",
     "BasculeError", "ClearOutput", "Client", "Committed", "Completeness", "Completion", "ConflictError",
-    "ConnectionError", "Display", "Event", "Execution", "ExecutionError", "ExecutionTimeoutError", "FileInfo", "Files",
-    "Finished", "ForbiddenError", "Frame", "Gap", "GoingAway", "HistoryEntry", "InputRequest", "Inspection",
-    "InterruptedError", "InvalidRequestError", "Logs", "MemoryLimitError", "NotFoundError", "OutcomeUnknownError",
-    "Prompt", "QuotaExceededError", "RateLimitError", "Receipt", "Reconnected", "RequestCancelledError", "Result",
-    "RolledBack", "RolledBackError", "Sandbox", "Session", "SessionError", "SessionGoneError", "Settings",
-    "SettingsError", "Status", "Stderr", "Stdout", "SyncExecution", "TimeoutError", "UnavailableError", "Variable",
-    "WorkerDiedError",
+    "ConnectionError", "Disconnected", "Display", "Event", "Execution", "ExecutionError", "ExecutionTimeoutError",
+    "FileInfo", "Files", "Finished", "ForbiddenError", "Frame", "Gap", "GoingAway", "HistoryEntry", "InputRequest",
+    "Inspection", "InterruptedError", "InvalidRequestError", "Logs", "MemoryLimitError", "NotFoundError",
+    "OutcomeUnknownError", "Prompt", "QuotaExceededError", "RateLimitError", "Receipt", "Reconnected",
+    "RequestCancelledError", "Result", "RolledBack", "RolledBackError", "Sandbox", "Session", "SessionError",
+    "SessionGoneError", "Settings", "SettingsError", "Status", "Stderr", "Stdout", "SyncExecution", "TimeoutError",
+    "UnavailableError", "Variable", "WorkerDiedError",
 ]  # fmt: skip

@@ -166,6 +166,11 @@ class AsyncSession:
         """Return when the server has answered."""
         await self._ask("ping")
 
+    async def reconnect(self) -> None:
+        """Make the connection anew, and return when the server has answered over it."""
+        await self.connection.reconnect()
+        await self.ping()
+
     async def _ask(self, type_: str, **payload: Any) -> Json:
         return await self.connection.ask(type_, {name: value for name, value in payload.items() if value is not None})
 

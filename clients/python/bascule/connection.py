@@ -18,7 +18,7 @@ from bascule.errors import (
     SessionError,
     TimeoutError,
 )  # fmt: skip
-from bascule.events import Reconnected, place_of
+from bascule.events import Disconnected, Reconnected, place_of
 from bascule.inbox import Inbox, Lost, OnEvent
 from bascule.line import Line
 from bascule.requests import Budget, Json, Pending, Requests
@@ -119,6 +119,10 @@ class Connection:
         if pending.mailbox is not None:
             pending.mailbox.abandon()
 
+    async def reconnect(self) -> None:
+        """Hang up, as if the connection had been lost: it is made again, and everything goes on."""
+        await self._line.hang_up()
+
     async def end(self) -> None:
         """Hang up; what is open ends with `ConnectionError`."""
         self.is_over, self._is_ready = True, False
@@ -161,6 +165,7 @@ class Connection:
         """Until the session is attached again. Raises the reason when it cannot be, or not in time."""
         outage = self._outage_now()
         self._refuse_oversized(lost)
+        self.inbox.tell(Disconnected(str(lost)))
         retry_after, reason = lost.retry_after or self.inbox.retry_after, f"the connection was lost: {lost}"
         while (wait_s := outage.delay(time.monotonic(), retry_after)) is not None:
             await self._line.hang_up()

@@ -111,6 +111,13 @@ class GoingAway(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Disconnected(Event):
+    """The connection was lost; the client tries to have it back by itself."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reconnected(Event):
     """The connection was lost and is back."""
 

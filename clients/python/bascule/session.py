@@ -155,6 +155,10 @@ class Session:
         """As `AsyncSession.ping`."""
         self._loop.call(self._session.ping())
 
+    def reconnect(self) -> None:
+        """As `AsyncSession.reconnect`."""
+        self._loop.call(self._session.reconnect())
+
     # --- the end ------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
