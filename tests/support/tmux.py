@@ -102,7 +102,11 @@ class Terminal:
 
     async def stop(self) -> None:
         """End the tmux server, and what runs in it."""
+        found = (await self._tmux("display-message", "-p", "#{pid}", check=False)).strip()
         await self._tmux("kill-server", check=False)
+        async with asyncio.timeout(PATIENCE_S):
+            while found and Path(f"/proc/{found}").exists():
+                await asyncio.sleep(POLL_S)
 
     async def _tmux(self, *words: str, check: bool = True) -> str:
         process = await asyncio.create_subprocess_exec(
