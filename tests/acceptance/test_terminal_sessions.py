@@ -81,7 +81,7 @@ async def test_ctrl_c_ends_a_command_that_waits(embedded: Server, start: Start):
         await terminal.enter(":vars")
         await terminal.ends_with(">>> :vars")
         await terminal.interrupt()
-        await terminal.ends_with(">>>")
+        await terminal.ends_with("^C[not waiting any longer]", ">>>")
         await terminal.enter(":interrupt")
         await terminal.shows("[interrupted]")
         assert (await running).error.code == "interrupted"

@@ -10,6 +10,8 @@ from pathlib import Path
 WIDTH, HEIGHT = 100, 30
 PATIENCE_S = 30.0
 POLL_S = 0.05
+ECHO_S = 0.5
+"""For a key to be seen on the screen."""
 
 
 class Terminal:
@@ -50,7 +52,7 @@ class Terminal:
         """Ctrl-C until it is heard: one that comes while the prompt is being put away is a key like any other."""
         while "^C" not in await self.screen():
             await self.press("C-c")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(ECHO_S)
 
     async def enter(self, line: str) -> None:
         """A line and Enter."""
