@@ -80,8 +80,8 @@ async def test_ctrl_c_ends_a_command_that_waits(embedded: Server, start: Start):
         await begun.wait()
         await terminal.enter(":vars")
         await terminal.ends_with(">>> :vars")
-        await terminal.press("C-c")
-        await terminal.ends_with("^C>>>")
+        await terminal.interrupt()
+        await terminal.ends_with("^C[not waiting any longer]", ">>>")
         await terminal.enter(":interrupt")
         await terminal.shows("[interrupted]")
         assert (await running).error.code == "interrupted"

@@ -10,18 +10,22 @@ from pathlib import Path
 WIDTH, HEIGHT = 100, 30
 PATIENCE_S = 30.0
 POLL_S = 0.05
+ECHO_S = 0.5
+"""For a key to be seen on the screen."""
 
 
 class Terminal:
     """One window, 100 by 30, on a tmux server of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._socket = folder / "tmux.sock"
+        self._folder = folder
+        self._starts = 0
         self._status = folder / "status"
 
     async def start(self, environment: Mapping[str, str], *words: str) -> None:
         """Run a program in it. The window stays when the program has ended."""
-        config = self._socket.with_name("tmux.conf")
+        self._starts += 1
+        config = self._folder / "tmux.conf"
         config.write_text("set -g remain-on-exit on\nset -g history-limit 100000\n")
         given = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
         # tmux itself loses the status of one program in two. Ctrl-C is not for the shell.
@@ -31,6 +35,11 @@ class Terminal:
         size = ("-x", str(WIDTH), "-y", str(HEIGHT))
         await self._tmux("-f", str(config), "new-session", "-d", *size, *given, f"sh -c {shlex.quote(program)}")
 
+    @property
+    def _socket(self) -> Path:
+        """Another one for each start: the server of the one before may still be on its way out."""
+        return self._folder / f"tmux{self._starts}.sock"
+
     async def type(self, text: str) -> None:
         """Characters, as they are."""
         await self._tmux("send-keys", "-l", "--", text)
@@ -38,6 +47,12 @@ class Terminal:
     async def press(self, *keys: str) -> None:
         """Keys by name: `Enter`, `C-c`, `Tab`."""
         await self._tmux("send-keys", *keys)
+
+    async def interrupt(self) -> None:
+        """Ctrl-C until it is heard: one that comes while the prompt is being put away is a key like any other."""
+        while "^C" not in await self.screen():
+            await self.press("C-c")
+            await asyncio.sleep(ECHO_S)
 
     async def enter(self, line: str) -> None:
         """A line and Enter."""
@@ -89,7 +104,11 @@ class Terminal:
 
     async def stop(self) -> None:
         """End the tmux server, and what runs in it."""
+        found = (await self._tmux("display-message", "-p", "#{pid}", check=False)).strip()
         await self._tmux("kill-server", check=False)
+        async with asyncio.timeout(PATIENCE_S):
+            while found and Path(f"/proc/{found}").exists():
+                await asyncio.sleep(POLL_S)
 
     async def _tmux(self, *words: str, check: bool = True) -> str:
         process = await asyncio.create_subprocess_exec(

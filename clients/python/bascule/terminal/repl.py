@@ -50,7 +50,7 @@ class Repl:
         return self._commands.leaving == "detach"
 
     async def _interruptible(self, text: str) -> None:
-        """Ctrl-C goes to the eval that runs, or ends the command that waits. Raises `KeyboardInterrupt` for that."""
+        """Ctrl-C goes to the eval that runs, or ends the command that waits."""
         doing = asyncio.create_task(self._do(text))
         was_pressed = False
 
@@ -70,7 +70,7 @@ class Repl:
             doing.cancel()
             if not was_pressed:
                 raise
-            raise KeyboardInterrupt from None
+            await self._screen.tell("not waiting any longer")
 
     async def _do(self, text: str) -> None:
         try:
