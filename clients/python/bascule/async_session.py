@@ -24,6 +24,7 @@ from bascule.execution import AsyncExecution, Finished
 from bascule.files import AsyncFiles
 from bascule.requests import Json
 from bascule.results import ExecutionError, Result
+from replwire.frames import END_OF_INPUT
 
 
 class AsyncSession:
@@ -73,7 +74,8 @@ class AsyncSession:
         """Run code; what it showed, its value, and its exception if it had one.
 
         The callbacks hear of output while it runs; they and `input`, which answers `input()`, may be coroutine
-        functions. `timeout`: seconds after which the eval is interrupted. When the wait is given up (cancelled, or a
+        functions. `input` may raise `EOFError`, as the function of that name does: the code sees the same.
+        `timeout`: seconds after which the eval is interrupted. When the wait is given up (cancelled, or a
         callback raised), the eval is interrupted. Raises `RolledBackError` when the eval was undone, and the other
         exceptions of `bascule.errors`; an exception in the code is `execution.error`.
         """
@@ -85,7 +87,7 @@ class AsyncSession:
                 for event in events:
                     await _if_awaitable(callbacks.on_event(event))
                     if isinstance(event, InputRequest) and input is not None:
-                        await evaluation.send_input(event, str(await _if_awaitable(callbacks.answer(event))))
+                        await evaluation.send_input(event, await _answer(callbacks, event))
             execution = await self._finished(evaluation)
         except BaseException:
             await evaluation.abandon()
@@ -209,6 +211,13 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
+
+
+async def _answer(callbacks: Callbacks, event: InputRequest) -> str:
+    try:
+        return str(await _if_awaitable(callbacks.answer(event)))
+    except EOFError:
+        return END_OF_INPUT
 
 
 async def _if_awaitable(returned: Any | Awaitable[Any]) -> Any:

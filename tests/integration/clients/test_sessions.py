@@ -128,6 +128,17 @@ async def test_input_is_answered_by_a_handler(session: AsyncSession):
     assert "stdin" in (await session.run("input()")).error.value
 
 
+async def test_a_handler_ends_the_input_as_python_does(session: AsyncSession):
+    """EOFError there is EOFError here, and nobody else's answer."""
+
+    def nothing_more(prompt: Prompt) -> str:
+        raise EOFError
+
+    ended = await session.run("input('? ')", input=nothing_more)
+    assert ended.error.name == "EOFError"
+    assert (await session.run("6 * 7")).text == "42"
+
+
 async def test_a_stream_yields_typed_events_and_the_execution_last(session: AsyncSession):
     """In the order in which they happened; the questions among them are answered in between."""
     code = "import sys\nprint('a', flush=True); print('b', file=sys.stderr)\ndisplay('c')\nx = input('d? ')\nx"
