@@ -88,7 +88,6 @@ async def test_output_is_drawn_while_it_runs(embedded: Server, start: Start):
     """A progress bar moves in one line; a prompt never hides the end of a line that has none."""
     terminal = await start(embedded.url)
     await terminal.enter("for i in range(0, 101, 50): print(f'\\r{i:3} %', end='', flush=True); input()")
-    await terminal.press("Enter")
     for percent in ("  0 %", " 50 %", "100 %"):
         text = await terminal.shows(percent)
         await terminal.press("Enter")
