@@ -59,7 +59,7 @@ references: install-dev ## write the generated pages of docs/reference again
 	@$(VENV)/python -m orchestrator.runtimes.syscalls > worker-image/seccomp.json
 
 provision: ## system packages (apt-get; as root) and a Docker engine and the worker images
-	@$(PROVISION)/packages python docker redis bubblewrap tmux curl
+	@$(PROVISION)/packages python docker redis bubblewrap tmux curl nginx
 	@$(PROVISION)/engine start
 	@$(PROVISION)/images
 

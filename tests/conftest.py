@@ -20,6 +20,7 @@ import pytest
 
 from orchestrator.runtimes.asking import said_by
 from orchestrator.runtimes.bubblewrap_ground import PROBE, find_bwrap
+from support.nginx import find_nginx
 
 pytest_plugins = ["support.servers", "support.terminals"]
 
@@ -62,6 +63,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "docker": (_docker_is_here, f"no Docker engine with {WORKER_IMAGE}: run `make provision`"),
     "redis": (_redis_is_here, "no redis-server: run `make provision`"),
     "bubblewrap": (_bubblewrap_is_here, "no bwrap that can make a user namespace: run `bascule doctor`"),
+    "nginx": (lambda: find_nginx() is not None, "no nginx: run `make provision`"),
     "tmux": (lambda: shutil.which("tmux") is not None, "no tmux: run `make provision`"),
 }
 _answers: dict[str, bool] = {}
