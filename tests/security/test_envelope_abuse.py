@@ -1,7 +1,11 @@
 """A client with a good token and bad messages, against the real server: each is answered, none is run, it goes on."""
 
+import asyncio
 import json
+from collections import Counter
+from random import Random
 
+import aiohttp
 import pytest
 
 from support.client import Envelope, ReplClient, connect
@@ -44,6 +48,19 @@ BAD_FIELDS: dict[str, tuple[str, Envelope, Envelope, str, str | None]] = {
     "A19 eval": ("eval", {"code": "1"}, {"session": NO_SESSION}, "not_found", None),
     "C28 cursor": ("attach", {"session": NO_SESSION, "cursor": "\u0000-1"}, {}, "bad_message", "payload.cursor"),
 }
+
+MUTATIONS = 2000
+MUTATIONS_AT_ONCE = 100
+"""On one connection."""
+
+GOOD: list[Envelope] = [
+    {"id": "a", "type": "eval", "payload": {"code": "1 + 1", "stream": True, "timeout_s": 5}, "timestamp": 1},
+    {"id": "b", "type": "complete", "payload": {"code": "prin", "cursor": 4}, "timestamp": 1.5},
+    {"id": "c", "type": "history", "payload": {"from": 1, "to": 2}, "timestamp": 1},
+    {"id": "d", "type": "interrupt", "payload": {"target": "a"}, "timestamp": 1},
+    {"id": "e", "type": "files", "payload": {"op": "list", "path": "."}, "timestamp": 1},
+    {"id": "f", "type": "attach", "payload": {"session": NO_SESSION, "cursor": "1.2"}, "timestamp": 1},
+]
 
 BAD_IDS = ["", "a\nb", "a\0b", "é", "ﬀ", "x" * 129, "x" * 500_000, 1, None, ["a"], True]
 
@@ -117,3 +134,67 @@ async def test_c10_c11_an_id_runs_once(embedded: Server) -> None:
         other = await client.ask("eval", {"code": "1"}, id_="once")
     assert first["payload"]["output"] == again["payload"]["output"]
     assert other["payload"]["code"] == "conflict"
+
+
+async def test_c12_the_same_id_at_once_on_two_connections_runs_once(embedded: Server) -> None:
+    """Both get the one result."""
+    body = {"code": "import os, time; time.sleep(0.3); os.urandom(8)"}
+    async with connect(embedded.url, TOKEN) as one, connect(embedded.url, TOKEN) as other:
+        session = (await one.ask("open"))["payload"]["session"]
+        await other.ask("attach", {"session": session})
+        answers = await asyncio.gather(one.ask("eval", body, id_="same"), other.ask("eval", body, id_="same"))
+        assert answers[0]["payload"] == answers[1]["payload"]
+        assert answers[0]["payload"]["seq"] == 1
+        assert (await one.eval("1"))["seq"] == 2
+
+
+async def test_c23_a_thousand_evals_at_once_are_answered_each(embedded: Server) -> None:
+    """As many as may wait are run, in order; the others are `busy` with a time, and nothing is lost."""
+    async with connect(embedded.url, TOKEN) as client:
+        waiting_max = (await client.ask("describe"))["payload"]["limits"]["requests_waiting_max"]
+        await client.eval("import time; ran = []")
+        ids = [
+            await client.send("eval", {"code": f"time.sleep(0.5 * (not ran)); ran.append({n}); len(ran)"})
+            for n in range(1000)
+        ]
+        answers = [await client.terminal(id_) for id_ in ids]
+        refused = [answer["payload"] for answer in answers if answer["type"] == "error"]
+        assert {(error["code"], error["retryable"]) for error in refused} == {("busy", True)}
+        assert all(error["retry_after_ms"] > 0 for error in refused)
+        done = [n for n, answer in enumerate(answers) if answer["type"] == "result"]
+        assert waiting_max < len(done) < 1000
+        assert (await client.eval("ran"))["output"] == repr(done)
+
+
+async def test_c27_mutated_envelopes_are_answered_and_harm_nobody(embedded: Server) -> None:
+    """Good envelopes with pieces changed, cut and doubled; always the same ones, so that a failure comes again."""
+    random = Random(27)
+    counts: Counter[str] = Counter()
+    while counts["sent"] < MUTATIONS:
+        async with connect(embedded.url, TOKEN) as client:
+            try:
+                for n in range(MUTATIONS_AT_ONCE):
+                    await client.socket.send_str(mutated(random))
+                    counts["sent"] += 1
+                    if n % 8 == 7:
+                        await client.ask("ping")
+            except (ConnectionError, aiohttp.ClientError):
+                counts["closed"] += 1
+                assert client.socket.close_code == 1008
+            counts.update(item["payload"]["code"] for item in client.events("error"))
+    print(dict(counts))
+    assert counts["internal"] == 0 and counts["bad_message"] > MUTATIONS / 10
+    assert "Traceback" not in embedded.log()
+    async with connect(embedded.url, TOKEN) as client:
+        await still_serves(client)
+
+
+def mutated(random: Random) -> str:
+    """One good envelope, changed in up to three places."""
+    text = json.dumps(random.choice(GOOD))
+    for _ in range(random.randint(1, 3)):
+        at, length = random.randrange(len(text)), random.randint(0, 4)
+        strange = chr(random.randrange(1, 0xD7FF))
+        middle = random.choice(["", text[at : at + length] * 2, strange, "null", "-1", "{", '"'])
+        text = text[:at] + middle + text[at + length :]
+    return text

@@ -84,7 +84,7 @@ async def test_other_addresses_and_methods_are_problems() -> None:
 
 
 @pytest.mark.parametrize("limit", ["connections_max", "connections_per_tenant_max", "connections_per_address_max"])
-async def test_beyond_a_connection_limit_it_is_503_with_a_time(limit: str) -> None:
+async def test_c22_beyond_a_connection_limit_it_is_503_with_a_time(limit: str) -> None:
     """The refused client hears when to come back; a place that is given up can be taken."""
     async with (
         front_door(settings={limit: 2, "retry_after_s": 7}) as door,
@@ -116,7 +116,7 @@ async def test_sockets_that_are_no_websockets_are_bounded_too() -> None:
             assert await client.recv() == "hello"
 
 
-async def test_one_address_cannot_take_all_sockets() -> None:
+async def test_c22_one_address_cannot_take_all_sockets() -> None:
     """Beyond its own share it is hung up on, while another address is served; a place given up can be had again."""
     async with front_door(settings={"connections_per_address_max": 1, "sockets_spare_max": 4}) as door:
         held = [await asyncio.open_connection("127.0.0.1", door.server.port) for _ in range(4)]

@@ -144,7 +144,7 @@ async def test_a_message_that_never_ends_is_1008() -> None:
         assert 0.3 < time.monotonic() - began < 2.0
 
 
-async def test_a_flood_of_pings_is_1008() -> None:
+async def test_c19_a_flood_of_pings_is_1008() -> None:
     """Control frames have a rate, and those within it are answered."""
     channel = ChannelConfig(control_frames_per_s_max=50, heartbeat_s=0.4)
     async with front_door(channel=channel) as door:
@@ -153,7 +153,7 @@ async def test_a_flood_of_pings_is_1008() -> None:
         assert await close_code(door.url, raw=b"\x89\x80\x00\x00\x00\x00" * 500) == 1008
 
 
-async def test_a_vanished_client_is_dropped_and_a_quiet_one_is_not() -> None:
+async def test_c20_a_vanished_client_is_dropped_and_a_quiet_one_is_not() -> None:
     """Silence is followed by a ping; who does not answer it in time is gone, who does stays."""
     channel = ChannelConfig(heartbeat_s=0.4, pong_timeout_s=0.4)
     async with (

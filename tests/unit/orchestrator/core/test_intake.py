@@ -154,8 +154,8 @@ VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.li
 
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=6),
        st.sampled_from([*REQUESTS, "nope"]))  # fmt: skip
-def test_any_payload_is_read_or_refused(payload, type_):
-    """No payload gets another exception out of the intake (catalogue C27)."""
+def test_c27_any_payload_is_read_or_refused(payload, type_):
+    """No payload gets another exception out of the intake."""
     text = json.dumps({"id": "a", "type": type_, "payload": payload, "timestamp": 1})
     try:
         request = read_request(text, LIMITS, fresh)
