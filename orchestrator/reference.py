@@ -13,6 +13,7 @@ import click
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from orchestrator import metrics_page
 from orchestrator.cli import main as bascule
 from orchestrator.commands.exit_codes import MEANINGS
 from orchestrator.commands.flags import FLAGS
@@ -161,6 +162,9 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": "\n".join((_CLI_HEAD, *_commands(bascule, ("bascule",)), _exit_codes(), _variables())),
         "settings.md": "\n".join((_SETTINGS_HEAD, *_sections())),
+        "metrics.md": "\n".join(
+            (metrics_page.HEAD, _table(("metric", "kind", "labels", "meaning"), [*metrics_page.rows()]))
+        ),
     }
 
 
