@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -86,8 +87,11 @@ class _Run:
         client = await ReplClient.connect(self.url, self.token)
         try:
             await _open(client)
-            yield client
-            await client.request("close")
+            try:
+                yield client
+            finally:
+                with contextlib.suppress(RequestFailed, ConnectionError):
+                    await client.request("close")
         finally:
             await client.close()
 
