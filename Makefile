@@ -38,7 +38,7 @@ lint: install-dev ## formatting and lint rules and types and import rules and ge
 	@$(VENV)/mypy --no-error-summary
 	$(call step,import rules: import-linter)
 	@words="$$($(VENV)/lint-imports 2>&1)" || { printf '%s\n' "$$words"; exit 1; }
-	$(call step,references: docs/reference is what tables, commands and tests say)
+	$(call step,references: docs/reference is what tables and commands and tests say)
 	@$(VENV)/python -m replwire.reference --check
 	@$(VENV)/python -m orchestrator.reference --check
 	@$(VENV)/python -m orchestrator.transports.rest.openapi --check
