@@ -13,8 +13,9 @@ from replworker.agent.core import Agent
 from replworker.agent.far_side import FarSide
 from replworker.agent.limits import LINK_BACKLOG_BYTES_MAX, LINKS_MAX
 from replworker.agent.links import END, INTERPRETER, INTERRUPT, KILL, Link
-from replworker.agent.rehearsal import IDLE_BEFORE_S, rehearse
+from replworker.agent.rehearsal import rehearse
 from replworker.agent.watches import WRITABLE, Watches
+from replworker.rehearsals import IDLE_BEFORE_S
 from replworker.sockets import Socket, accept
 
 ACCEPTED_AT_ONCE_MAX: Final = 16

@@ -13,12 +13,7 @@ from replwire.limits import default_limits
 from replworker.agent.core import Agent
 from replworker.agent.links import Link
 from replworker.plain_json import to_json
-
-ROUNDS: Final = 8
-"""Python specialises code that has run about so often."""
-
-IDLE_BEFORE_S: Final = 0.05
-"""Without a claim, before it begins."""
+from replworker.rehearsals import ROUNDS
 
 _CLAIM: Final = {
     "session": "",

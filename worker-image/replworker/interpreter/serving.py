@@ -30,14 +30,13 @@ from replworker.interpreter.state import State, StateKeeper
 from replworker.interpreter.streams import Input, Output
 from replworker.interpreter.values import Values
 from replworker.plain_json import from_json, to_json
+from replworker.rehearsals import IDLE_BEFORE_S, ROUNDS
 from replworker.sockets import Socket
 
 _BUILTINS: Final = {
     "display": display.display, "update_display": display.update_display, "clear_output": display.clear_output,
 }  # fmt: skip
 
-IDLE_BEFORE_S: Final = 0.05
-REHEARSALS: Final = 8
 _REHEARSED: Final = "1 + 1"
 
 
@@ -112,7 +111,7 @@ class Interpreter:
 
     def _rehearse(self) -> None:
         """Evals that nobody asked for and nothing is left of; see `replworker.agent.rehearsal`."""
-        for _ in range(REHEARSALS):
+        for _ in range(ROUNDS):
             told = self._evaluator.run(0, _REHEARSED, silent=False)
             self._flush()
             self._state.rehearse()

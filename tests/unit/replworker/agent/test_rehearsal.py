@@ -3,6 +3,7 @@
 from replwire.frames import Kind
 from replworker.agent import rehearsal
 from replworker.agent.core import Agent
+from replworker.rehearsals import ROUNDS
 
 
 def test_every_step_is_taken(monkeypatch) -> None:
@@ -20,7 +21,7 @@ def test_every_step_is_taken(monkeypatch) -> None:
     (agent,) = agents
     assert not agent.has_ended
     agent.link_frame(agent.link_opened(1), _attach(), 0.0)
-    assert any(b'"committed":%d' % rehearsal.ROUNDS in (frame or b"") for _, frame in agent.effects)
+    assert any(b'"committed":%d' % ROUNDS in (frame or b"") for _, frame in agent.effects)
 
 
 def _attach():

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from replworker.interpreter.serving import IDLE_BEFORE_S
+from replworker.rehearsals import IDLE_BEFORE_S
 from support.worker_process import WorkerProcess
 
 LEFT = """
