@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import Histogram
 from prometheus_client.metrics import MetricWrapperBase
@@ -30,13 +30,8 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _labels(metrics: Metrics) -> Iterator[tuple[str, str]]:
-    for item in _fields(metrics):
+    for item in vars(metrics).values():
         if isinstance(item, MetricWrapperBase):
             buckets = ", buckets `le`" if isinstance(item, Histogram) else ""
             names = ", ".join(f"`{name}`" for name in item._labelnames)
             yield item._name, (names + buckets).removeprefix(", ")
-
-
-def _fields(metrics: Metrics) -> Iterator[Any]:
-    slots = getattr(type(metrics), "__slots__", None)
-    yield from (getattr(metrics, name, None) for name in slots) if slots else vars(metrics).values()
