@@ -30,6 +30,15 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class From:
+    """the state that a new session begins with"""
+
+    session: str = _required("id of a session of the same tenant")
+    seq: int | None = _optional("one of its kept states; without it, the last one")
+    pin: str | None = _optional("or a state that was pinned, by its name")
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """new session, bound to this connection"""
 
@@ -39,6 +48,9 @@ class Open:
     durability: Literal["commit", "async", "none"] | None = _optional("when a result may go out; default `commit`")
     idle_timeout_s: float | None = _optional("time without a request after which the worker is ended")
     name: str | None = _optional("for people; 1 to 128 characters")
+    park_unsaved: bool | None = _optional("whether its worker may be ended while it holds names that no checkpoint keeps")
+    # `from` is a keyword; the wire name is in the metadata.
+    origin: From | None = field(default=None, metadata={"meaning": "begin with a state: of a fork", "wire": "from"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,36 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewind:
+    """go back to a state: a commit of its own, whose state equals that of `seq`; what runs or waits ends `rolled_back`"""
+
+    seq: int = _required("one of the kept states, as `history` lists them")
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """a new session with the last committed state, or that of `seq`; its random generators are reseeded"""
+
+    seq: int | None = _optional("one of the kept states")
+    name: str | None = _optional("of the new session; 1 to 128 characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """keep a state under a name for as long as the session; new sessions may begin with it (`open` with `from`)"""
+
+    name: str = _required("1 to 64 letters, digits, `.`, `_` and `-`")
+    seq: int | None = _optional("one of the kept states; without it, the last one")
+
+
+@dataclass(frozen=True, slots=True)
+class Unpin:
+    """let go of a pinned state"""
+
+    name: str = _required("its name")
+
+
+@dataclass(frozen=True, slots=True)
 class Files:
     """the session's working folder; writes and deletes are numbered and committed like evals"""
 
@@ -156,7 +198,7 @@ class Close:
 
 Payload = (
     Describe | Open | Attach | Eval | Interrupt | Cancel | Input | Complete | Inspect | IsComplete | Variables
-    | History | Files | Ping | Detach | Close
+    | History | Rewind | Fork | Pin | Unpin | Files | Ping | Detach | Close
 )  # fmt: skip
 
 REQUESTS: Final[dict[str, type[Payload]]] = {
@@ -172,6 +214,10 @@ REQUESTS: Final[dict[str, type[Payload]]] = {
     "is_complete": IsComplete,
     "variables": Variables,
     "history": History,
+    "rewind": Rewind,
+    "fork": Fork,
+    "pin": Pin,
+    "unpin": Unpin,
     "files": Files,
     "ping": Ping,
     "detach": Detach,
