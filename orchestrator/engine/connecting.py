@@ -73,6 +73,7 @@ class Connector:
 
     def park(self, idle_s: float) -> None:
         """End the worker, if it agrees and has been idle for so long; the session goes on when it is asked again."""
+        self._is_eager = False
         self._decide(self._park(idle_s))
 
     def reread(self) -> None:
@@ -198,7 +199,6 @@ class Connector:
 
     async def _replace(self, error: WireError) -> None:
         record = await self._record()
-        self._session.unlink()
         if await self._settler.settle_if_moved(record) or not await self._replace_worker(record, error):
             # Another front door was faster: its worker is the session's.
             await self._seeker.seek({})
@@ -210,7 +210,7 @@ class Connector:
         if raised is None:
             return False
         self._services.metrics.replacements.labels(error.code).inc()
-        session.unlink()
+        session.dismiss()
         if old is not None:
             self.end_worker(old)
         record = await self._record()
@@ -245,7 +245,7 @@ class Connector:
 
     async def _rewound(self, raised: Raised) -> None:
         session, old = self._session, self._session.record.worker
-        session.unlink()
+        session.dismiss()
         record = await self._record()
         await self._settler.settle(record, rewound())
         if old is not None:
@@ -257,19 +257,18 @@ class Connector:
     # --- park ---------------------------------------------------------------------------------------------------
 
     async def _park(self, idle_s: float) -> None:
-        session, link, record = self._session, self._session.link, self._session.record
+        session, record = self._session, self._session.record
         agreed = await self._agreed(idle_s)
         if session.link is None or session.link.lost:
             await self._seeker.seek({})
         elif agreed is None or not await self._is_parked(record, agreed):
             session.linked_again()
         else:
-            session.unlink()
+            session.dismiss()
             if record.worker is not None:
                 self.end_worker(record.worker)
             now = await self._record()
             await self._settler.settle(now, WireError("worker_died", "the worker was parked"))
-            self._is_eager = False
             if not self._rests():
                 await self._seeker.seek({})
 
@@ -293,8 +292,8 @@ class Connector:
         return seq if said.get("status") == "parking" and isinstance(seq, int) else None
 
     async def _is_parked(self, record: Record, seq: int) -> bool:
-        """Whether the store took the word that there is no worker any more. When it did, or does not say, and the answer
-        is lost, the worker's next commit or refused request tells."""
+        """Whether the store took the word that there is no worker any more. When it did and its answer is lost, the
+        worker's next commit or refused request tells."""
         try:
             return await self._services.store.park(record.session, Raised(record.generation, record.nonce), seq)
         except WireError as error:

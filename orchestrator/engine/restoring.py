@@ -92,8 +92,8 @@ class Restorer:
         self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link,
         worker: WorkerAddress,
     ) -> dict[str, Any]:  # fmt: skip
-        """Both at once for a session's first worker. Who reads its address and dials before it is claimed is let wait by
-        the agent; of a later one, whose claim takes long, the address is made known when it is done."""
+        """Both at once for a session's first worker: the agent lets those wait who read its address and dial before it
+        is claimed. Of a later one, whose claim takes long, the address is made known when it is done."""
         claim = asyncio.create_task(self._hand_over(session, record, raised, checkpoint, link))
         try:
             if raised.generation > 1:
