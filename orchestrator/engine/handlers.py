@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.intake import Request
 from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, check_scope, session_policy
 from orchestrator.core.seal import SealError
-from orchestrator.core.session import OpenId, SessionPolicy
+from orchestrator.core.session import OpenId, SessionPolicy, visible_to
 from orchestrator.engine.link import Then
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.session import LiveSession
@@ -123,7 +123,7 @@ class Handlers:
         talk.told_everything = True
         session = await talk.sessions.open(self._policy(payload, implicit=False), opened)
         await talk.bind(session, None)
-        talk.reply(request, self._binding(session))
+        talk.reply(request, await self._binding(session))
 
     async def _attach(self, request: Request, payload: Attach) -> None:
         talk = self._talk
@@ -134,19 +134,27 @@ class Handlers:
         talk.told_everything = True
         session.connect()
         await talk.bind(session, cursor, role)
-        talk.reply(request, self._binding(session))
+        talk.reply(request, await self._binding(session))
 
-    def _binding(self, session: LiveSession) -> Json:
+    async def _binding(self, session: LiveSession) -> Json:
+        seq, etag = await self._last_commit(session)
         said: Json = {
             "session": session.id,
-            "seq": session.committer.seq,
+            "seq": seq,
             "status": "ready" if session.phase is Phase.LINKED else "starting",
             "generation": session.record.generation,
             "cursor": str(session.last_event),
         }
-        if session.committer.etag:
-            said["etag"] = session.committer.etag
+        if etag:
+            said["etag"] = etag
         return said
+
+    async def _last_commit(self, session: LiveSession) -> tuple[int, str]:
+        """Seq and etag: of the store, for other front doors commit too; a new session has neither."""
+        if session.record.generation == 0 or session.policy.durability == "none":
+            return session.committer.seq, session.committer.etag
+        record = visible_to(await self._talk.services.store.read(session.id), session.policy.tenant, session.id)
+        return record.seq, record.etag
 
     async def _close(self, request: Request) -> None:
         if self._talk.session is None and request.session is None:
@@ -211,13 +219,13 @@ class Handlers:
     async def _history(self, request: Request, payload: History) -> None:
         talk = self._talk
         session = await talk.bound(request.session)
-        last = min(payload.last or session.committer.seq, session.committer.seq)
+        newest, _ = await self._last_commit(session)
+        last = min(payload.last or newest, newest)
         first = max(1, payload.first if payload.first is not None else last - HISTORY_ENTRIES_MAX + 1)
         last = min(last, first + HISTORY_ENTRIES_MAX - 1)
         found = await self._journal(session, first, last, newest_first=payload.first is None)
-        talk.reply(
-            request, {"entries": [self._entry(session, seq, blob) for seq, blob in found], "seq": session.committer.seq}
-        )
+        entries = [self._entry(session, seq, blob) for seq, blob in found]
+        talk.reply(request, {"entries": entries, "seq": newest})
 
     async def _journal(
         self, session: LiveSession, first: int, last: int, *, newest_first: bool
