@@ -64,10 +64,10 @@ async def fork(
         *place_of(at), seed.etag, references, session, secrets.token_hex(NONCE_BYTES), policy_text(policy),
         seed.seq, state_row(0, seed.etag, seed.manifest), limits.lineage_max, CONTENT_ID_BYTES,
     )  # fmt: skip
-    reply = await _begun(calls, limits, session, policy, opened, run("fork", names, arguments), "fork")
-    if reply == b"NOT_FOUND":
+    begun = await _begun(calls, limits, session, policy, opened, run("fork", names, arguments), "fork")
+    if begun == b"NOT_FOUND":
         raise WireError("not_found", "that state is not kept any more", session=parent)
-    return None if reply == b"FULL" else record_of(session, reply)
+    return None if isinstance(begun, bytes) else begun
 
 
 async def plant(
@@ -83,16 +83,15 @@ async def plant(
         session, secrets.token_hex(NONCE_BYTES), policy_text(policy), seed.seq, seed.etag,
         state_row(0, seed.etag, seed.manifest), b"".join(seed.references), CONTENT_ID_BYTES, len(entries),
     )  # fmt: skip
-    reply = await _begun(calls, limits, session, policy, opened, run("plant", names, arguments), "plant")
-    return None if reply == b"MISSING" else record_of(session, reply)
+    begun = await _begun(calls, limits, session, policy, opened, run("plant", names, arguments), "plant")
+    return None if isinstance(begun, bytes) else begun
 
 
 async def _begun(
     calls: Calls, limits: StoreLimits, session: str, policy: SessionPolicy, opened: OpenId | None, command: Command,
     name: str,
-) -> Any:  # fmt: skip
-    """The reply of a script that makes a session with a state; or the record that this `open` made before, as if it
-    were that reply."""
+) -> Record | bytes | None:  # fmt: skip
+    """The record that a script made, or this `open` made before; or the script's refusal."""
     if opened is not None:
         found = await opened_ids.claim_alone(calls, limits, session, opened)
         if found is not None:
@@ -102,7 +101,7 @@ async def _begun(
         await opened_ids.let_go(calls, session, opened)
     if reply == b"IN_USE":
         raise _in_use()
-    return reply
+    return bytes(reply) if reply in _REFUSALS else record_of(session, reply)
 
 
 async def _made(calls: Calls, session: str, policy: SessionPolicy, command: Command, name: str) -> Any:
