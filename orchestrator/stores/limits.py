@@ -11,8 +11,9 @@ INLINE_BYTES_MAX: Final = 512 * 1024
 """Chunks of one commit that travel with it; more go ahead of it, so that other sessions' commits do not wait."""
 
 
-BLOB_BYTES_MIN: Final = 64 * 1024
-"""Sealed chunks of that size and more go to the blob store, where there is one."""
+OBJECT_BYTES_MIN: Final = 64 * 1024
+"""Sealed chunks of that size and more go to the blob store, where there is one. A checkpoint keeps buffers of that size
+and more apart, so these are what large state is made of; all else is small, and a file of its own costs more than it."""
 
 
 @dataclass(frozen=True, slots=True)
