@@ -11,7 +11,8 @@ from orchestrator.stores.limits import OBJECT_BYTES_MIN, StoreLimits
 from orchestrator.stores.redis.wire import script
 from replwire.errors import WireError
 from support.commits import chunk, fresh_session, opened
-from support.stores import away, connected
+from support.cutting_proxy import CuttingProxy
+from support.stores import away, behind_proxy, connected
 
 pytestmark = pytest.mark.redis
 
@@ -86,7 +87,7 @@ def name_of(session, item, at_ms, random="0f" * 8):
 
 
 async def test_what_a_crash_left_is_found_by_its_age(server, blobs):
-    """Written and never named, named no more, of a lineage that is gone: but nothing young, named, or of somebody else."""
+    """Never named, named no more, of a lineage that is gone; but nothing young, named, or of somebody else."""
     async with connected(server.url, blobs=blobs) as store:
         writer = await opened(store)
         await writer.commit(chunks=[LARGE])
@@ -132,6 +133,32 @@ async def test_the_same_content_has_one_object(server, blobs):
         assert (await store.commit(late)).answer is Answer.FENCED
         await store.sweep_chunks()
         assert await listed(blobs) == []
+
+
+class Losing(MemoryBlobs):
+    """A blob store after whose `put` the server's next answer is lost."""
+
+    proxy: CuttingProxy | None = None
+
+    async def put(self, name, data):
+        """As it is, and then."""
+        await super().put(name, data)
+        if self.proxy is not None:
+            self.proxy.lose_replies = 1
+
+
+async def test_a_put_whose_answer_was_lost_keeps_its_object(make_server):
+    """Asked again, the server finds the name that it was given: that object is the one that is used."""
+    blobs = Losing()
+    async with behind_proxy(make_server(), blobs=blobs) as (store, proxy):
+        writer = await opened(store)
+        await store.put(writer.session, [OTHER])
+        blobs.proxy = proxy
+        await store.put(writer.session, [LARGE, LARGE])
+        assert proxy.lose_replies == 0
+        assert len(await listed(blobs)) == 2
+        assert (await writer.commit(references=[LARGE[0]])).answer is Answer.OK
+        assert await store.chunks(writer.session, [LARGE[0]]) == dict([LARGE])
 
 
 class Away(MemoryBlobs):
