@@ -25,6 +25,12 @@ class StoreLimits:
     """Journal entries (and so ids) that a session keeps at most."""
     generations_kept: int = 256
     """Generations of which the last seq and event are remembered; an older cursor counts as rolled back."""
+    states_kept: int = 20
+    """Last states of a session that `rewind` and `fork` may go to; the last one is always kept."""
+    pins_max: int = 100
+    """States of a session that are kept under a name."""
+    lineage_max: int = 1000
+    """Sessions that share chunks: a session, its forks, and those opened from its pins."""
     chunk_grace_s: float = 600.0
     """How long a chunk that no state refers to is kept."""
     tombstone_s: float = 24 * 3600.0
