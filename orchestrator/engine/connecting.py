@@ -59,6 +59,10 @@ class Connector:
         """The link was lost: find out whether the worker was."""
         self._decide(self._investigator.investigate(cause, told))
 
+    def rewound(self, raised: Raised) -> None:
+        """The generation was raised with a rewind: end the worker, answer what it owed, go on."""
+        self._decide(self._rewound(raised))
+
     def park(self) -> None:
         """End the worker; the session goes on when it is asked again."""
         self._decide(self._park())
@@ -166,6 +170,7 @@ class Connector:
         session.committer.stop()
         restored = await self._restorer.provide(session, record, raised)
         session.committer = session.new_committer(restored.record, restored.references)
+        session.lost = restored.lost
         session.linked(restored.record, restored.link, 0)
         _log.info(
             "worker claimed", session_id=session.id, generation=raised.generation, worker=restored.worker.worker,
@@ -200,6 +205,17 @@ class Connector:
         _log.warning("worker replaced", session_id=session.id, cause=error.code, detail=error.message, seq=record.seq,
                      generation=raised.generation)  # fmt: skip
         await self._go_on(raised, record, error.message)
+
+    async def _rewound(self, raised: Raised) -> None:
+        session = self._session
+        session.unlink()
+        if session.record.worker is not None:
+            self.end_worker(session.record.worker)
+        record = await self._record()
+        await self._settler.settle(
+            record, WireError("rolled_back", "the session went back to an earlier state", cause="rewind")
+        )
+        await self._go_on(raised, record, "rewind")
 
     async def _go_on(self, raised: Raised, record: Record, cause: str) -> None:
         session = self._session

@@ -53,7 +53,7 @@ class Forker:
     ) -> Record:
         """The state is not kept any more; whoever asks again by the same id still gets what that id began."""
         seq = parent.seq if at is None else at
-        child, nothing = sibling_id(parent.session, self._services.random(RANDOM_BYTES)), Seed(0, "", b"", ())
+        child, nothing = sibling_id(parent.session, self._services.random(RANDOM_BYTES)), Seed(1, "", b"", ())
         try:
             found = await self._services.store.fork(parent.session, seq, child, policy, nothing, opened)
         except WireError as error:

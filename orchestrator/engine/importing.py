@@ -183,8 +183,9 @@ def _take_references(new: _Arriving, data: bytes) -> None:
 
 
 def _lower(here: float, theirs: object) -> float:
-    is_number = isinstance(theirs, int | float) and not isinstance(theirs, bool) and theirs >= 0
-    return min(here, theirs) if is_number else here  # type: ignore[type-var]
+    if isinstance(theirs, bool) or not isinstance(theirs, int | float) or not theirs >= 0:
+        return here
+    return min(here, theirs)
 
 
 def _object(data: bytes) -> dict[str, Any]:

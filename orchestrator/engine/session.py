@@ -7,7 +7,7 @@ restoring, replacing a worker) is the work of `connecting`; what the worker says
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from orchestrator.core.commits import link_key
 from orchestrator.core.encoding import to_text
@@ -25,6 +25,7 @@ from orchestrator.engine.request_table import RequestTable
 from orchestrator.engine.requests import Subscriber
 from orchestrator.engine.services import Services
 from orchestrator.engine.stray import Stray
+from orchestrator.ports import Raised
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
@@ -54,6 +55,8 @@ class LiveSession:
         self.committer = self.new_committer(record, ())
         self.requests = RequestTable(services, self)
         self.connector = Connector(services, self)
+        self.lost: Mapping[str, str] = {}
+        """Names that the last restore could not bring back, with reasons."""
         self.catch_up = CatchUp(services, self)
         self.stray = Stray(services, self)
         self.reception = Reception(services, self)
@@ -117,6 +120,12 @@ class LiveSession:
         if self.phase is Phase.LINKED:
             self._move(Phase.CONNECTING)
             self.connector.replace(code, message)
+
+    def rewound(self, raised: Raised) -> None:
+        """It has gone back to an earlier state, and the generation is ours: go on from there."""
+        if self.phase is not Phase.ENDED:
+            self._move(Phase.CONNECTING)
+            self.connector.rewound(raised)
 
     def park(self) -> None:
         """End the worker of a session that nobody uses; its state stays in the store."""

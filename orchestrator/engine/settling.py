@@ -54,7 +54,8 @@ class Settler:
         session.record, session.last_event = record, Cursor(record.generation, 0)
         session.committer = session.new_committer(record, ())
         if lost:
-            said = {"to": record.seq, "cause": error.code, "generation": record.generation}
+            cause = error.details.get("cause", error.code)
+            said = {"to": record.seq, "cause": cause, "generation": record.generation}
             session.tell("rolled_back", said, cursor=session.last_event)
 
     async def _stored(self, pending: Pending) -> bool:
@@ -107,4 +108,4 @@ def _unknown(error: WireError) -> WireError:
 
 
 def _for_request(error: WireError, record: Record) -> WireError:
-    return WireError(error.code, error.message, seq=record.seq, generation=record.generation)
+    return WireError(error.code, error.message, seq=record.seq, generation=record.generation, **error.details)

@@ -76,10 +76,10 @@ class FlakyStore(MemoryStore):
         await self._check()
         return await super().raise_generation(*arguments)
 
-    async def checkpoint(self, session: str) -> Any:
+    async def checkpoint(self, session: str, at: int | str | None = None) -> Any:
         """See `Store`."""
         await self._check()
-        return await super().checkpoint(session)
+        return await super().checkpoint(session, at)
 
     async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
         """See `Store`."""
