@@ -124,6 +124,7 @@ class LiveSession:
     def rewound(self, raised: Raised) -> None:
         """It has gone back to an earlier state, and the generation is ours: go on from there."""
         if self.phase is not Phase.ENDED:
+            self.lost = {}
             self._move(Phase.CONNECTING)
             self.connector.rewound(raised)
 

@@ -108,4 +108,5 @@ def _unknown(error: WireError) -> WireError:
 
 
 def _for_request(error: WireError, record: Record) -> WireError:
-    return WireError(error.code, error.message, seq=record.seq, generation=record.generation, **error.details)
+    facts = {**error.details, "seq": record.seq, "generation": record.generation}
+    return WireError(error.code, error.message, retry_after_ms=error.retry_after_ms, **facts)
