@@ -46,14 +46,19 @@ class Restored:
     """Names that the checkpoint holds and that could not be brought back, with reasons."""
 
 
+class _SupersededError(Exception):
+    """Another front door has raised the generation again."""
+
+
 class Restorer:
     """Claims workers from the pools."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def provide(self, session: LiveSession, record: Record, raised: Raised) -> Restored:
-        """Raises `restore_failed` after `TRIES_MAX` workers, `capacity` when there is no worker."""
+    async def provide(self, session: LiveSession, record: Record, raised: Raised) -> Restored | None:
+        """None when another front door has raised again. Raises `restore_failed` after `TRIES_MAX` workers, `capacity`
+        when there is no worker."""
         tries, dead_max = 0, TRIES_MAX + self._services.config.pool_size
         while True:
             worker = await session.take_worker()
@@ -62,6 +67,8 @@ class Restorer:
             except BaseException as error:
                 # Also when the session ended meanwhile: a worker that nobody has would run for ever.
                 session.connector.end_worker(worker)
+                if isinstance(error, _SupersededError):
+                    return None
                 if not isinstance(error, OSError | WireError):
                     raise
                 is_dead = isinstance(error, OSError)
@@ -85,7 +92,8 @@ class Restorer:
         self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link,
         worker: WorkerAddress,
     ) -> dict[str, Any]:  # fmt: skip
-        """Both at once for a session's first worker: nobody else knows of the session yet, who might dial too early."""
+        """Both at once for a session's first worker. Who reads its address and dials before it is claimed is let wait by
+        the agent; of a later one, whose claim takes long, the address is made known when it is done."""
         claim = asyncio.create_task(self._hand_over(session, record, raised, checkpoint, link))
         try:
             if raised.generation > 1:
@@ -96,7 +104,7 @@ class Restorer:
             claim.cancel()
             await asyncio.gather(claim, return_exceptions=True)
         if not is_current:
-            raise _superseded()
+            raise _SupersededError
         return told
 
     async def _hand_over(
@@ -145,7 +153,7 @@ class Restorer:
         if len(found) != len(set(references)):
             record = await self._services.store.read(session_id)
             if record is not None and record.generation != generation:
-                raise _superseded()
+                raise _SupersededError
             raise WireError("restore_failed", "the store lacks a part of the checkpoint", cause="missing")
         return found
 
@@ -176,21 +184,15 @@ def _lost(told: dict[str, Any]) -> dict[str, str]:
     return bounded_unsaved({str(name): str(reason) for name, reason in unsaved.items()})
 
 
-def _superseded() -> WireError:
-    return WireError("busy", "another front door replaced the worker", retry_after_ms=200, cause="superseded")
-
-
 def _is_final(error: OSError | WireError) -> bool:
     """Whether another worker would not help."""
     if isinstance(error, OSError):
         return False
-    return error.code == "store_unavailable" or error.details.get("cause") in ("superseded", "integrity", "missing")
+    return error.code == "store_unavailable" or error.details.get("cause") in ("integrity", "missing")
 
 
 def _as_failure(error: OSError | WireError, *, has_state: bool) -> WireError:
     if isinstance(error, WireError) and error.code not in ("busy", "worker_unresponsive"):
-        return error
-    if isinstance(error, WireError) and error.details.get("cause") == "superseded":
         return error
     if has_state and isinstance(error, WireError):
         return WireError("restore_failed", "the workers that opened the last checkpoint did not survive it")

@@ -22,7 +22,7 @@ from orchestrator.engine.phase import Phase, move_phase
 from orchestrator.engine.pool import Progress
 from orchestrator.engine.reception import Reception
 from orchestrator.engine.request_table import RequestTable
-from orchestrator.engine.requests import Subscriber
+from orchestrator.engine.requests import Pending, Subscriber
 from orchestrator.engine.services import Services
 from orchestrator.engine.stray import Stray
 from orchestrator.ports import Raised
@@ -55,10 +55,12 @@ class LiveSession:
         self.committer = self.new_committer(record, ())
         self.requests = RequestTable(services, self)
         self.connector = Connector(services, self)
-        self.lost: Mapping[str, str] = {}
-        """Names that the last restore could not bring back, with reasons."""
         self.catch_up = CatchUp(services, self)
         self.stray = Stray(services, self)
+        self.lost: Mapping[str, str] = {}
+        """Names that the last restore could not bring back, with reasons."""
+        self.holds_unsaved = False
+        """Whether the last result listed names that no checkpoint keeps."""
         self.reception = Reception(services, self)
         self._take_worker = take_worker
 
@@ -115,24 +117,49 @@ class LiveSession:
             self._move(Phase.CONNECTING)
             self.connector.connect()
 
+    def look_after(self) -> None:
+        """Link to its worker, if it has one; nobody asks for one if it has not."""
+        if self.phase is Phase.NONE:
+            self._move(Phase.CONNECTING)
+            self.connector.investigate("", {})
+
     def replace_worker(self, code: str, message: str) -> None:
         """The worker is no good any more: end it and go on from the last commit."""
         if self.phase is Phase.LINKED:
             self._move(Phase.CONNECTING)
             self.connector.replace(code, message)
 
+    def park(self, idle_s: float) -> bool:
+        """End the worker of a session that nobody has used for so long, on any front door; its state stays in the store.
+        Whether it is on the way."""
+        if self.phase is not Phase.LINKED or self.is_busy:
+            return False
+        self._move(Phase.CONNECTING)
+        self.connector.park(idle_s)
+        return True
+
+    def linked_again(self) -> None:
+        """The worker does not end after all."""
+        self._move(Phase.LINKED)
+        if self.link is not None and self.link.lost:
+            self.link_lost(self.link, "")
+            return
+        for pending in self.requests.all():
+            if not pending.dispatched:
+                self.requests.dispatch(pending)
+
+    def refused_by_parking(self, pending: Pending) -> None:
+        """The worker begins nothing any more: the request waits for what the store says of it."""
+        pending.dispatched = pending.intended = False
+        if self.phase is Phase.LINKED:
+            self._move(Phase.CONNECTING)
+            self.connector.reread()
+
     def rewound(self, raised: Raised) -> None:
-        """It has gone back to an earlier state, and the generation is ours: go on from there."""
+        """The session is at an earlier state: what runs or waits is over, and a new worker gets that state."""
         if self.phase is not Phase.ENDED:
-            self.lost = {}
             self._move(Phase.CONNECTING)
             self.connector.rewound(raised)
-
-    def park(self) -> None:
-        """End the worker of a session that nobody uses; its state stays in the store."""
-        if self.phase is Phase.LINKED and not self.is_busy:
-            self._move(Phase.CONNECTING)
-            self.connector.park()
 
     def linked(self, record: Record, link: Link, last_event: int) -> None:
         """There is a worker: send it what waits."""

@@ -10,6 +10,7 @@ from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
 from orchestrator.core.session import OpenId, Record, SessionPolicy, Status, WorkerAddress, visible_to
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
+from orchestrator.engine.pressure import Pressure
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
 from replwire.errors import WireError
@@ -24,12 +25,14 @@ class Sessions:
         self._services = services
         self._live: dict[str, LiveSession] = {}
         self._pools: dict[str, Pool] = {}
+        self._pressure = Pressure(services, self._live.values)
+        services.runtime.on_end = self.fill_pools
         config = services.config
         for image in (config.sandbox.image, *config.images):
             warm = config.pool_size if image == config.sandbox.image else 0
             self._pools[image] = Pool(
                 services.runtime, config, image, clock=services.clock, metrics=services.metrics,
-                random=services.random, warm=warm,
+                random=services.random, warm=warm, pressure=self._pressure,
             )  # fmt: skip
 
         self._count_workers()

@@ -58,6 +58,8 @@ class Runner:
         self._waiting = Waiting()
         self._running: Request | None = None
         self._is_asking = False
+        self._idle_since = 0.0
+        self._parking_until = 0.0
         self._chunks = Chunks()
         self._state_chunks = Chunks()
 
@@ -74,6 +76,9 @@ class Runner:
         id_ = request.id
         if self._waiting.get(id_) or self._hand_over.get(id_) or self._session.ids.get(id_):
             self._answer_known(request, link, frame.ref, now)
+            return
+        if now < self._parking_until:
+            self._links.refuse(link, frame.ref, "busy", "the worker is about to end", parking=1)
             return
         if self._is_refused(request, link, frame.ref):
             return
@@ -150,6 +155,22 @@ class Runner:
     def link_gone(self, link: Link) -> None:
         """Its requests go on, as far as anyone will want to know."""
         self._waiting.link_gone(link)
+        if self._running is not None and not self._running.waiters:
+            self._tell_orphaned(self._running)
+
+    def _tell_orphaned(self, request: Request) -> None:
+        """Whoever is left holds its deadline."""
+        for link in self._links.attached:
+            self._links.send(link, pack_frame(Kind.ORPHANED, (SEQ.pack(request.seq), request.id)))
+
+    def park(self, link: Link, ref: int, idle_s: float, park_s: float, now: float) -> None:
+        """Agree to end, if nothing runs, waits or is unconfirmed and nothing was asked for `idle_s`: then nothing is
+        begun for `park_s`."""
+        is_idle = self._running is None and not self._waiting and self._hand_over.is_empty
+        is_agreed = is_idle and now >= self._idle_since + idle_s
+        if is_agreed:
+            self._parking_until = now + park_s
+        self._links.reply(link, ref, {"status": "parking" if is_agreed else "busy", "seq": self._session.seq})
 
     # --- start --------------------------------------------------------------------------------------------------
 
@@ -174,6 +195,8 @@ class Runner:
         if request.had_to_wait:
             for link, ref in request.waiters:
                 self._links.send(link, pack_frame(Kind.STARTED, (seq,), ref=ref))
+            if not request.waiters:
+                self._tell_orphaned(request)
         flags = request.flags & Flag.STDIN | (Flag.SNAPSHOT if request.is_numbered and session.keeps_state else 0)
         parts = (seq, request.type, request.id, request.body)
         session.effects.append((INTERPRETER, pack_frame(Kind.RUN, parts, flags=flags)))
@@ -196,6 +219,7 @@ class Runner:
             raise InterpreterBreach("an outcome of nothing")
         told, _manifest, _references = frame.parts
         self._running, self._is_asking, self._links.is_lenient = None, False, False
+        self._idle_since = now
         self._waiting.forget(request)
         if request.is_numbered:
             self._executed(request, frame, now)
