@@ -109,11 +109,12 @@ async def _until(is_so: Any) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_a_commit_in_between_is_read_again():
+async def test_a_commit_in_between_is_read_again(monkeypatch):
     """The session was faster; the rewind comes after it."""
     async with stage() as made:
         client, session = await three_states(made)
-        store, once = made.store, []
+        store = made.store
+        once: list[Any] = []
         rewind = store.rewind
 
         async def slow(*arguments: Any) -> Any:
@@ -121,17 +122,18 @@ async def test_a_commit_in_between_is_read_again():
                 once.append(await client.eval("x = 4"))
             return await rewind(*arguments)
 
-        store.rewind = slow  # type: ignore[method-assign]
+        monkeypatch.setattr(store, "rewind", slow)
         back = (await made.connect(session=session).ask("rewind", {"seq": 1}))["payload"]
 
         assert (once[0]["seq"], back["seq"], (await client.eval("x"))["output"]) == (4, 5, "1")
 
 
-async def test_a_lost_answer_is_not_a_lost_rewind():
+async def test_a_lost_answer_is_not_a_lost_rewind(monkeypatch):
     """The store did it and its word did not come: it is found by its id, and done once."""
     async with stage() as made:
         client, _ = await three_states(made)
-        store, once = made.store, []
+        store = made.store
+        once: list[Any] = []
         rewind = store.rewind
 
         async def deaf(*arguments: Any) -> Any:
@@ -141,7 +143,7 @@ async def test_a_lost_answer_is_not_a_lost_rewind():
                 raise WireError("store_unavailable", "no word came")
             return reply
 
-        store.rewind = deaf  # type: ignore[method-assign]
+        monkeypatch.setattr(store, "rewind", deaf)
         back = (await client.ask("rewind", {"seq": 1}))["payload"]
 
         assert (back["seq"], (await client.eval("x"))["output"]) == (4, "1")
