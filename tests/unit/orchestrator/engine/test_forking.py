@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from orchestrator.core.ids import lineage_of
 from orchestrator.core.principal import Principal
 from orchestrator.stores.limits import StoreLimits
-from support.engine_stage import Client, Stage, stage
+from support.engine_stage import PATIENCE_S, Client, Stage, stage
 
 DRAW = "import random; random.random()"
 
@@ -24,6 +25,15 @@ async def values(made: Stage, session: str, *codes: str) -> list[str]:
     """What a session says to each."""
     client = made.connect(session=session)
     return [(await client.eval(code))["output"] for code in codes]
+
+
+async def killed(made: Stage, session: str) -> None:
+    """Its worker is gone, and the front door knows."""
+    live = made.live(session)
+    made.kill_worker(session)
+    async with asyncio.timeout(PATIENCE_S):
+        while live.link is not None:
+            await asyncio.sleep(0.002)
 
 
 async def prepared(made: Stage, **payload: Any) -> tuple[Client, str]:
@@ -53,7 +63,7 @@ async def test_a_fork_begins_with_the_last_state_and_goes_its_own_way():
 async def test_a_fork_of_an_earlier_state_and_of_a_fork():
     """The chain of each goes on from where it began."""
     async with stage() as made:
-        client, session = await prepared(made)
+        client, _session = await prepared(made)
         first = (await client.ask("fork", {"seq": 1}))["payload"]
         other = made.connect(session=first["session"])
         result = await other.eval("x.append(3); x")
@@ -101,7 +111,7 @@ async def test_a_state_that_is_not_kept_is_not_found():
 async def test_a_session_without_commits_has_nothing_to_share():
     """A fork of it is an empty session; pinning has nothing to pin."""
     async with stage() as made:
-        client, session = await made.opened()
+        client, _session = await made.opened()
         fork = (await client.ask("fork", id_="f"))["payload"]
         again = (await client.ask("fork", id_="f"))["payload"]
         pinned = (await client.ask("pin", {"name": "a"}))["payload"]
@@ -196,7 +206,7 @@ async def test_two_forks_draw_different_numbers_and_a_restore_draws_the_same():
         client, session = await made.opened()
         await client.eval("import random; random.seed(7); None")
         forks = [(await client.ask("fork"))["payload"]["session"] for _ in range(2)]
-        made.kill_worker(session)
+        await killed(made, session)
         drawn = [await values(made, fork, DRAW) for fork in forks]
 
         assert (await made.connect(session=session).eval(DRAW))["output"] == repr(random.Random(7).random())
@@ -210,7 +220,7 @@ async def test_a_fork_that_has_committed_keeps_its_generators():
         await client.eval("import random; random.seed(7); None")
         fork = (await client.ask("fork"))["payload"]["session"]
         await values(made, fork, "random.seed(9)")
-        made.kill_worker(fork)
+        await killed(made, fork)
 
         assert await values(made, fork, DRAW) == [repr(random.Random(9).random())]
 

@@ -12,6 +12,13 @@ from orchestrator.stores.limits import StoreLimits
 from replwire.errors import WireError
 from support.engine_stage import Client, Stage, stage
 
+ASKED: list[tuple[str, dict[str, Any]]] = [
+    ("rewind", {"seq": 1}),
+    ("fork", {}),
+    ("pin", {"name": "a"}),
+    ("unpin", {"name": "a"}),
+]
+
 
 async def three_states(made: Stage, **payload: Any) -> tuple[Client, str]:
     """A session whose `x` was 1, 2 and 3."""
@@ -41,7 +48,7 @@ async def test_a_rewind_is_a_later_state_equal_to_an_earlier_one():
 async def test_the_same_id_goes_back_once():
     """Its answer was lost: it comes again; another body is a conflict, whichever kind of request had the id first."""
     async with stage() as made:
-        client, session = await three_states(made)
+        client, _session = await three_states(made)
         first = (await client.ask("rewind", {"seq": 1}, id_="back"))["payload"]
         await client.eval("x = 'after'")
         again = (await client.ask("rewind", {"seq": 1}, id_="back"))["payload"]
@@ -168,8 +175,7 @@ async def test_a_scratch_pad_keeps_no_states():
     async with stage() as made:
         client, _ = await made.opened(durability="none")
         await client.eval("x = 1")
-        answers = [(await client.ask(*asked))["payload"] for asked in
-                   (("rewind", {"seq": 1}), ("fork", {}), ("pin", {"name": "a"}), ("unpin", {"name": "a"}))]  # fmt: skip
+        answers = [(await client.ask(*asked))["payload"] for asked in ASKED]
 
         assert [said["code"] for said in answers] == ["forbidden"] * 4
 
