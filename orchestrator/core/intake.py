@@ -35,7 +35,8 @@ from replwire.messages import (
 )  # fmt: skip
 
 _PRINTABLE: Final = frozenset(string.ascii_letters + string.digits + string.punctuation + " ")
-_PIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""It may stand in an address as it is."""
 _STRICT: Final = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -218,6 +219,6 @@ def _check_seq(seq: int | None, field: str) -> None:
 
 
 def _check_pin(name: str, field: str) -> None:
-    if not _PIN_NAME.fullmatch(name):
+    if not PIN_NAME.fullmatch(name):
         words = "a pin's name is 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first"
         raise WireError("bad_message", words, field=field)
