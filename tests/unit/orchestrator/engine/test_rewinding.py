@@ -93,7 +93,7 @@ async def test_what_runs_and_waits_ends_rolled_back():
         assert [(said["code"], said["cause"]) for said in ended] == [("rolled_back", "rewind")] * 2
         for heard in (client, watcher):
             told = (await heard.wait_for(lambda e: e["type"] == "rolled_back"))["payload"]
-            assert (told["to"], told["cause"]) == (4, "rewind")
+            assert (told["to"], told["cause"]) == (3, "rewind")
         assert (await client.eval("x"))["output"] == "2"
 
 
@@ -194,3 +194,34 @@ async def test_who_may_only_watch_may_not(asked):
         assert (await watcher.ask(*asked))["payload"]["code"] == "forbidden"
         assert (await stranger.ask(*asked, session=session))["payload"]["code"] == "not_found"
         assert (await nobody.ask(*asked))["payload"]["code"] == "not_found"
+
+
+async def test_who_comes_back_hears_of_it():
+    """With the cursor of output whose eval was overtaken by the rewind."""
+    async with stage() as made:
+        client, session = await three_states(made)
+        client.send("eval", {"code": "import time; print('run', flush=True); time.sleep(60)", "stream": True})
+        cursor = (await client.wait_for(lambda e: e["type"] == "stream"))["cursor"]
+        await client.hang_up()
+        await made.connect(session=session).ask("rewind", {"seq": 2})
+        later = made.connect()
+        await later.attach(session, cursor)
+        told = (await later.wait_for(lambda e: e["type"] == "rolled_back"))["payload"]
+
+        assert (told["to"], told["cause"]) == (3, "rewind")
+        assert (await later.eval("x"))["output"] == "2"
+
+
+async def test_a_result_that_was_kept_is_undone():
+    """It went out before its commit, which the rewind overtook."""
+    async with stage() as made:
+        client, session = await three_states(made, durability="async")
+        await client.wait_for(lambda e: e["type"] == "committed" and e["payload"]["seq"] == 3)
+        made.store.gate.clear()
+        kept = await client.eval("x = 4")
+        back = (await made.connect(session=session).ask("rewind", {"seq": 1}))["payload"]
+        made.store.gate.set()
+        told = (await client.wait_for(lambda e: e["type"] == "rolled_back"))["payload"]
+
+        assert (kept["state"], kept["seq"], back["seq"], told["to"]) == ("kept", 4, 4, 3)
+        assert (await client.eval("x"))["output"] == "1"
