@@ -88,7 +88,7 @@ async def test_sessions_begin_with_a_pinned_state() -> None:
         pin = await session.pin("lesson-1", 2)
         assert (pin.name, pin.seq, await session.pins()) == ("lesson-1", 2, [pin])
         for asked, expected in (({"pin": "lesson-1"}, "2"), ({"seq": 1}, "1"), ({}, "3")):
-            async with client.open(from_=session.id, **asked) as begun:  # type: ignore[arg-type]
+            async with client.open(from_=session.id, **asked) as begun:
                 assert (await begun.run("x")).text == expected
         await session.unpin("lesson-1")
         with pytest.raises(NotFoundError):
