@@ -118,7 +118,7 @@ class Handlers:
         else:
             session = await self._past.open_from(payload.origin, policy, opened)
         await talk.bind(session, None)
-        talk.reply(request, self._binding(session))
+        talk.reply(request, await self._binding(session))
 
     async def _attach(self, request: Request, payload: Attach) -> None:
         talk = self._talk
@@ -129,18 +129,19 @@ class Handlers:
         talk.told_everything = True
         session.connect()
         await talk.bind(session, cursor, role)
-        talk.reply(request, self._binding(session))
+        talk.reply(request, await self._binding(session))
 
-    def _binding(self, session: LiveSession) -> Json:
+    async def _binding(self, session: LiveSession) -> Json:
+        seq, etag = await self._past.journal.last_commit(session)
         said: Json = {
             "session": session.id,
-            "seq": session.committer.seq,
+            "seq": seq,
             "status": "ready" if session.phase is Phase.LINKED else "starting",
             "generation": session.record.generation,
             "cursor": str(session.last_event),
         }
-        if session.committer.etag:
-            said["etag"] = session.committer.etag
+        if etag:
+            said["etag"] = etag
         return said
 
     async def _close(self, request: Request) -> None:

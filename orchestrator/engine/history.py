@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.seal import SealError
+from orchestrator.core.session import visible_to
 from orchestrator.engine.services import Services
 from replwire.cursors import parse_cursor
 from replwire.envelopes import Json
@@ -34,9 +35,16 @@ class Journal:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    async def last_commit(self, session: LiveSession) -> tuple[int, str]:
+        """Seq and etag: of the store, for other front doors commit too; a new session has neither."""
+        if session.record.generation == 0 or session.policy.durability == "none":
+            return session.committer.seq, session.committer.etag
+        record = visible_to(await self._services.store.read(session.id), session.policy.tenant, session.id)
+        return record.seq, record.etag
+
     async def page(self, session: LiveSession, asked: History) -> Json:
         """`entries` and `seq`; raises `session_regressed` for an entry that is not as it was."""
-        newest = session.committer.seq
+        newest, _ = await self.last_commit(session)
         last = newest if asked.last is None else min(asked.last, newest)
         first = max(1, asked.first if asked.first is not None else last - ENTRIES_MAX + 1)
         last = min(last, first + ENTRIES_MAX - 1)

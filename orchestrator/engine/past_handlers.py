@@ -31,7 +31,7 @@ class PastHandlers:
         services = conversation.services
         self._store = services.store
         self._states = States(services)
-        self._journal = Journal(services)
+        self.journal = Journal(services)
         self._forker = Forker(services, self._states)
         self._rewinder = Rewinder(services, self._states)
 
@@ -40,7 +40,7 @@ class PastHandlers:
         match payload:
             case History():
                 session = await self._talk.bound(request.session)
-                page = await self._journal.page(session, payload)
+                page = await self.journal.page(session, payload)
                 self._talk.reply(request, page | await self._states.kept(session.id))
             case Rewind():
                 await self._rewind(request, payload)

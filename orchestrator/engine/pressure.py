@@ -30,7 +30,7 @@ class Pressure:
         return max(0, self._services.config.workers_max - len(self._services.runtime.own))
 
     def relieve(self, waiting: int) -> None:
-        """Park as many sessions as it takes, beside the workers that are ending already, if there are any that may be."""
+        """Park as many sessions as it takes, beside the workers that end already, if there are any that may be."""
         self._parking = {session for session in self._parking if session.phase is Phase.CONNECTING}
         coming = self.room + self._services.runtime.ending + len(self._parking)
         for _ in range(waiting - coming):

@@ -1,4 +1,4 @@
-"""The way to a session's worker: adopt the one that runs, replace the one that died, or be second to another front door.
+"""The way to a session's worker: adopt the one that runs, replace the one that died, let another front door do it.
 
 A dead link is not a dead worker, and a worker that is out of this front door's reach may serve another one: it is
 replaced only when it is dead, or when no front door has said for `worker_lost_ms` that it is linked (durability.md).
@@ -71,8 +71,8 @@ class Seeker:
 
     async def seek(self, told: dict[str, Any]) -> None:
         """Until there is a worker that is linked, or one that died has been replaced, or nobody needs one. `told`: what
-        the agent that we were linked to said last. Raises `busy` when the worker serves another front door and is out of
-        our reach."""
+        the agent that we were linked to said last. Raises `busy` when the worker serves another front door and is out
+        of our reach."""
         services, now = self._services, self._services.clock.monotonic
         patience = _Patience(now(), services.config.worker_lost_ms / 1000)
         while True:

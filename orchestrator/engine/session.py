@@ -29,7 +29,7 @@ from orchestrator.ports import Raised
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
-from replwire.frames import Frame
+from replwire.frames import Frame, Kind
 
 TakeWorker = Callable[[str, Progress], Awaitable[WorkerAddress]]
 """Image and progress in, a warm worker out."""
@@ -130,8 +130,8 @@ class LiveSession:
             self.connector.replace(code, message)
 
     def park(self, idle_s: float) -> bool:
-        """End the worker of a session that nobody has used for so long, on any front door; its state stays in the store.
-        Whether it is on the way."""
+        """End the worker of a session that nobody has used for so long, on any front door; its state stays in the
+        store. Whether it is on the way."""
         if self.phase is not Phase.LINKED or self.is_busy:
             return False
         self._move(Phase.CONNECTING)
@@ -178,6 +178,12 @@ class LiveSession:
         for pending in self.requests.all():
             self.requests.dispatch(pending)
         link.serve()
+
+    def dismiss(self) -> None:
+        """The worker's generation is over: it ends, also when another server started it and only that could end it."""
+        if self.link is not None:
+            self.link.send(Kind.END)
+        self.unlink()
 
     def unlink(self) -> None:
         """Hang up, and let nothing more be committed under this generation."""

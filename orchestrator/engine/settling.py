@@ -42,7 +42,7 @@ class Settler:
         if record.generation == session.record.generation:
             return False
         old = session.record.worker
-        session.unlink()
+        session.dismiss()
         if record.cause == PARKED and record.generation == session.record.generation + 1:
             # Its worker had agreed to begin nothing: what was sent to it and has no outcome was never started.
             await self._take_back()

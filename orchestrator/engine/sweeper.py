@@ -1,5 +1,5 @@
-"""Background duties: parking the idle, ending the expired, pinging the busy, and what the store knows that nobody has in
-hand (see `left_behind`)."""
+"""Background duties: parking the idle, ending the expired, pinging the busy, reaping workers that belong to nobody, and
+looking after what nobody has in hand (`left_behind`)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _log = structlog.get_logger("bascule.sweeper")
 
 ROUNDS_BETWEEN_LOOKS: Final = 2
 ROUNDS_BETWEEN_STORE_SWEEPS: Final = 6
-"""Sessions in nobody's hand are looked at less often, workers of servers that died and chunks that nobody committed less
-often still."""
+"""Sessions in nobody's hand are looked at less often, workers of servers that died and chunks that nobody committed
+less often still."""
 
 PINGS: Final = 2
 """Unanswered ones before a worker counts as frozen: of a server that was itself stopped for a while, the first one has

@@ -178,7 +178,7 @@ async def test_of_many_forks_by_one_id_one_decides(store, opening):
 
 async def test_an_id_whose_session_is_not_there_opens_the_new_one(make_store, opening):
     """The state is sealed for the new one: what was cut off half-way is not made whole, but made anew."""
-    store = make_store(tombstone_s=0)
+    store = make_store(tombstone_s=0, opening_s=0)
     parent = await parent_of(store)
     first, _ = await fork(parent, opened_by=opening)
     await store.end(first)

@@ -196,7 +196,8 @@ class Client:
 class Stage:
     """One installation: a store, a runtime, and the engine that serves now."""
 
-    def __init__(self, runtime: Runtime, store: Store | None = None, **settings: Any) -> None:
+    def __init__(self, runtime: Runtime, store: Store | None = None, *, name: str = "door", **settings: Any) -> None:
+        self._name = name
         self.store = FlakyStore()
         """The in-memory store; the engine has it unless it was given another one."""
         self._store = store or self.store
@@ -218,7 +219,7 @@ class Stage:
         self.metrics = Metrics()
         engine = Engine(
             runtime=self.runtime, store=self._store, clock=MachineClock(), metrics=self.metrics,
-            config=EngineConfig(**(KEYS | self._settings)), server_name=f"door-{len(self._engines)}",
+            config=EngineConfig(**(KEYS | self._settings)), server_name=f"{self._name}-{len(self._engines)}",
         )  # fmt: skip
         await engine.start()
         self._engines.append(engine)
@@ -287,6 +288,23 @@ async def stage(command: Command = real_worker, **settings: Any) -> AsyncIterato
     """An engine that serves; `command` says which workers."""
     async with bench_of("scripted") as bench, stage_on(ScriptedRuntime(bench.folders, command), **settings) as made:
         yield made
+
+
+@contextlib.asynccontextmanager
+async def two_doors(command: Command = real_worker, **settings: Any) -> AsyncIterator[tuple[Stage, Stage]]:
+    """Two front doors that serve at the same time: one store, and each starts workers of its own."""
+    async with (
+        bench_of("scripted") as bench,
+        stage_on(ScriptedRuntime(bench.folders, command), **settings) as one,
+        bench_of("scripted") as beside,
+    ):
+        other = Stage(ScriptedRuntime(beside.folders, command), one.store, name="beside", **settings)
+        other.store = one.store
+        try:
+            await other.start()
+            yield one, other
+        finally:
+            await other.close()
 
 
 @contextlib.asynccontextmanager

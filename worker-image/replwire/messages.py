@@ -48,9 +48,7 @@ class Open:
     durability: Literal["commit", "async", "none"] | None = _optional("when a result may go out; default `commit`")
     idle_timeout_s: float | None = _optional("time without a request after which the worker is ended")
     name: str | None = _optional("for people; 1 to 128 characters")
-    park_unsaved: bool | None = _optional(
-        "whether its worker may be ended while it holds names that no checkpoint keeps"
-    )
+    park_unsaved: bool | None = _optional("whether its worker may be ended while names are in it that nothing keeps")
     # `from` is a keyword; the wire name is in the metadata.
     origin: From | None = field(default=None, metadata={"meaning": "begin with a state: of a fork", "wire": "from"})
 

@@ -29,7 +29,7 @@ class Claim:
         self._chunks_missing = 0
         self._waiting: list[tuple[Link, int]] = []
         self._early: list[tuple[Link, int, object]] = []
-        """Those that want to attach ahead of the claim: the session's record may name the worker before it is claimed."""
+        """Those that want to attach ahead of the claim: the session's record may name the worker before it."""
         self._unsaved: dict[str, Any] = {}
         self._ids: dict[Link, list[Any]] = {}
         self.is_done = False

@@ -54,6 +54,7 @@ class Agent:
             Kind.REPLAY: self._replay,
             Kind.PING: self._ping,
             Kind.PARK: self._park,
+            Kind.END: self._end_now,
             Kind.CLAIM: self._claimed,
             Kind.IDS: self._ids,
             Kind.CHUNK: self._chunk,
@@ -254,6 +255,9 @@ class Agent:
 
     def _ping(self, link: Link, frame: Frame, now: float) -> None:
         self.links.reply(link, frame.ref, {"running": self._runner.running_id})
+
+    def _end_now(self, link: Link, frame: Frame, now: float) -> None:
+        self._end({"code": "worker_died", "message": "a front door ended the worker"})
 
     def _park(self, link: Link, frame: Frame, now: float) -> None:
         idle_ms, park_ms = (COUNT.unpack(part)[0] for part in frame.parts)

@@ -6,6 +6,7 @@ import socketserver
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -391,6 +392,6 @@ async def test_without_an_engine_there_is_no_list(runtime: DockerRuntime) -> Non
 async def test_many_calls_at_once_share_one_client(engine: Engine, runtime: DockerRuntime) -> None:
     """It is made once, and its connections are as many as its threads."""
     engine.containers = {f"wrk_{n}": {"State": {"Running": True, "Status": "running"}} for n in range(50)}
-    fates = await asyncio.gather(*map(runtime.fate, engine.containers))
+    fates = await asyncio.gather(*(runtime.fate(replace(WRK_A, worker=name)) for name in engine.containers))
     assert fates == [WorkerFate(alive=True)] * 50
     assert engine.calls.count("GET /version") == 1
