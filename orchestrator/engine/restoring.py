@@ -133,6 +133,7 @@ class Restorer:
             "limits": {**session.policy.limits, "handover_ms": self._services.config.handover_ms},
             "ids": [],
             "chunks": len(chunks),
+            "reseed": _is_copy(record, checkpoint),
         }
         if manifest:
             session.tell("status", {"status": "restoring"})
@@ -180,6 +181,12 @@ def _send_ids(link: Link, ids: Sequence[KnownId]) -> None:
     for start in range(0, len(ids), IDS_AT_ONCE):
         rows = [[known.request_id, known.body_hash.hex(), known.seq] for known in ids[start : start + IDS_AT_ONCE]]
         link.send(Kind.IDS, (to_text(rows).encode("utf-8"),))
+
+
+def _is_copy(record: Record, checkpoint: Checkpoint | None) -> bool:
+    """Whether the state is still that of the session which this one was made from: both must not draw the same."""
+    policy = record.policy
+    return checkpoint is not None and bool(policy.origin) and checkpoint.seq == policy.origin_seq
 
 
 def _lost(told: dict[str, Any]) -> dict[str, str]:

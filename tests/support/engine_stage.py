@@ -36,6 +36,8 @@ from support.runtimes import bench_of
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
 PATIENCE_S = 20.0
+_NUMBERS = itertools.count(1)
+"""Of clients: no two of them make the same id."""
 ROUND_TRIP_S = 0.003
 """To the store: what comes meanwhile must not be lost."""
 
@@ -133,7 +135,7 @@ class Client:
         self, engine: Engine, principal: Principal, session: str | None, lapsed: asyncio.Event | None = None
     ) -> None:
         self.channel = MemoryChannel()
-        self._ids = itertools.count(1)
+        self._name, self._ids = f"client-{next(_NUMBERS)}", itertools.count(1)
         self._task = asyncio.create_task(
             engine.converse(self.channel, principal, session=session, told_everything=True, lapsed=lapsed)
         )
@@ -145,7 +147,7 @@ class Client:
 
     def send(self, type_: str, payload: Envelope | None = None, *, id_: str | None = None, **more: Any) -> str:
         """Send an envelope and return its id."""
-        id_ = id_ or f"{id(self):x}-{next(self._ids)}"
+        id_ = id_ or f"{self._name}-{next(self._ids)}"
         self.channel.put(json.dumps({"id": id_, "type": type_, "payload": payload or {}, "timestamp": 1, **more}))
         return id_
 
