@@ -10,7 +10,7 @@ the store answers; then the store says what the next commit builds on, and which
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -18,6 +18,7 @@ from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply, c
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Checkpoint, Record
 from orchestrator.engine.chunks import Chunks
+from orchestrator.engine.commit_owner import CommitOwner
 from orchestrator.engine.sealing import CommitSealer
 from orchestrator.engine.services import Services, digest
 from replwire.errors import WireError
@@ -33,31 +34,6 @@ ANSWERS_WITHOUT_PROGRESS_MAX: Final = 3
 """GAP or MISSING answers in a row before it is called a breach."""
 
 _log = structlog.get_logger("bascule.commits")
-
-
-class CommitOwner(Protocol):
-    """The session, as its commits see it."""
-
-    def committed(self, outcomes: tuple[Outcome, ...], etags: tuple[str, ...], durable: str) -> None:
-        """These are durable, in this order; the session's seq and etag move on."""
-
-    def committed_elsewhere(self, outcomes: tuple[Outcome, ...]) -> None:
-        """Another front door has committed these: the store has what became of them."""
-
-    def fenced(self) -> None:
-        """The generation is over: the store's record is the truth now, also about what was just sent."""
-
-    def breached(self, cause: str) -> None:
-        """The worker broke the protocol."""
-
-    def regressed(self, seq: int) -> None:
-        """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
-
-    def damaged(self) -> None:
-        """What the store holds of the session can't be; the log has it."""
-
-    def failed(self) -> None:
-        """A fault of ours; the log has it."""
 
 
 class Committer:

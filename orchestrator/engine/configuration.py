@@ -47,3 +47,5 @@ class EngineConfig:
     """The key of stamps and link keys; shared by all front doors of an installation."""
     seal_key: bytes = b""
     """The key from which each tenant's sealing key is derived; shared likewise."""
+    export_key: bytes = b""
+    """The key of exported sessions, shared by the installations that they move between; none: nothing is exported."""

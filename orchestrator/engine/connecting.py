@@ -15,13 +15,13 @@ import structlog
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.adopting import Adopter
+from orchestrator.engine.parking import Parker
 from orchestrator.engine.restoring import Restorer
 from orchestrator.engine.seeking import Seeker
 from orchestrator.engine.services import Services
 from orchestrator.engine.settling import Settler, rewound
 from orchestrator.ports import Raised
 from replwire.errors import ERROR_CODES, WireError
-from replwire.frames import COUNT, Kind
 
 REREAD_AFTER_S: Final = 0.05
 """How soon we look what became of a worker that refused a request because it is about to end."""
@@ -45,6 +45,7 @@ class Connector:
         self._seeker = Seeker(
             services, self._settler, self._adopter, self._record, self._replace_worker, self._provide_first, self._rests
         )
+        self._parker = Parker(services, session)
         self._is_eager = False
         """Whether a worker is wanted although no request waits."""
         self._task: asyncio.Task[None] | None = None
@@ -258,44 +259,21 @@ class Connector:
 
     async def _park(self, idle_s: float) -> None:
         session, record = self._session, self._session.record
-        agreed = await self._agreed(idle_s)
-        if session.link is None or session.link.lost:
-            await self._seeker.seek({})
-        elif agreed is None or not await self._is_parked(record, agreed):
+        is_parked = await self._parker.park(idle_s)
+        if not is_parked and session.link is not None and not session.link.lost:
             session.linked_again()
-        else:
+            return
+        if is_parked:
             session.dismiss()
             if record.worker is not None:
                 self.end_worker(record.worker)
-            now = await self._record()
-            await self._settler.settle(now, WireError("worker_died", "the worker was parked"))
-            if not self._rests():
-                await self._seeker.seek({})
+            await self._settler.settle(await self._record(), WireError("worker_died", "the worker was parked"))
+            if self._rests():
+                return
+        await self._seeker.seek({})
 
     async def _reread(self) -> None:
         """Its refusals end some time after the other front door gave up, if it did."""
         self._session.unlink()
         await asyncio.sleep(REREAD_AFTER_S)
         await self._seeker.seek({})
-
-    async def _agreed(self, idle_s: float) -> int | None:
-        """The last seq of a worker that agrees to end; None when it has something to do, or does not answer."""
-        link = self._session.link
-        if link is None:
-            return None
-        times = (COUNT.pack(int(idle_s * 1000)), COUNT.pack(self._services.config.park_ms))
-        try:
-            said = await link.call(Kind.PARK, times)
-        except WireError:
-            return None
-        seq = said.get("seq")
-        return seq if said.get("status") == "parking" and isinstance(seq, int) else None
-
-    async def _is_parked(self, record: Record, seq: int) -> bool:
-        """Whether the store took the word that there is no worker any more. When it did and its answer is lost, the
-        worker's next commit or refused request tells."""
-        try:
-            return await self._services.store.park(record.session, Raised(record.generation, record.nonce), seq)
-        except WireError as error:
-            _log.warning("not parked", session_id=record.session, cause=error.message)
-            return False

@@ -73,7 +73,7 @@ class Settler:
         session.committer = session.new_committer(record, ())
         if lost:
             cause = REWOUND if record.cause == REWOUND else error.code
-            said = {"to": record.seq, "cause": cause, "generation": record.generation}
+            said = {"to": undone_after(record), "cause": cause, "generation": record.generation}
             session.tell("rolled_back", said, cursor=session.last_event)
 
     async def _entry(self, request_id: str) -> dict[str, Any] | None:
@@ -147,6 +147,13 @@ def _why_moved(record: Record) -> WireError:
         return rewound()
     code = record.cause if record.cause in ERROR_CODES else "worker_died"
     return WireError(code, "another front door replaced the worker")
+
+
+def undone_after(record: Record) -> int:
+    """The last seq of before that stands: a rewind has the number that the first of the undone was told with."""
+    if record.cause != REWOUND:
+        return record.seq
+    return record.last_seqs.get(record.generation - 1, record.seq) - 1
 
 
 def rewound() -> WireError:

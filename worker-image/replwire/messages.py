@@ -132,7 +132,7 @@ class Variables:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """journal entries"""
+    """journal entries; and which states are kept (`states`), and which of them under a name (`pins`)"""
 
     # `from` is a keyword; the wire name is in the metadata.
     first: int | None = field(default=None, metadata={"meaning": "first seq", "wire": "from"})
@@ -158,7 +158,7 @@ class Fork:
 class Pin:
     """keep a state under a name for as long as the session; new sessions may begin with it (`open` with `from`)"""
 
-    name: str = _required("1 to 64 letters, digits, `.`, `_` and `-`")
+    name: str = _required("1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first")
     seq: int | None = _optional("one of the kept states; without it, the last one")
 
 

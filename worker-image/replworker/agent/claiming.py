@@ -62,6 +62,7 @@ class Claim:
         self._waiting.append((link, frame.ref))
         self._admit_early()
         told = {"limits": self._session.limits} | {key: said[key] for key in _RESTORE_KEYS[1:]}
+        told["reseed"] = said.get("reseed") is True
         body = to_json(told)
         self._session.effects.append((INTERPRETER, pack_frame(Kind.RESTORE, (body, manifest))))
 

@@ -78,9 +78,15 @@ def test_a_request_that_two_wait_for_is_nobodys_orphan() -> None:
 def test_a_ping_tells_what_runs() -> None:
     """Nothing, an eval, or a look that has no number."""
     stage, front = claimed()
-    running = []
-    for begin in (lambda: None, lambda: front.request("a"), lambda: (stage.done(), front.request("v", "variables"))):
-        begin()
+
+    def running() -> str | None:
         front.send(Kind.PING)
-        running.append(front.said(Kind.REPLY)[-1][1]["running"])
-    assert running == [None, "a", "v"]
+        told: str | None = front.said(Kind.REPLY)[-1][1]["running"]
+        return told
+
+    assert running() is None
+    front.request("a")
+    assert running() == "a"
+    stage.done()
+    front.request("v", "variables")
+    assert running() == "v"
