@@ -84,7 +84,7 @@ async def test_large_state_lies_in_the_folder_that_is_set(tmp_path: Path, state:
     try:
         async with serving_with(redis, state, **settings) as process:
             async with connect(await ready(process), TOKEN) as client:
-                session = (await client.ask("open", {"name": "large"}))["session"]
+                session = (await client.ask("open", {"name": "large"}))["payload"]["session"]
                 await client.ask("eval", {"code": "import random; data = random.randbytes(1_000_000)"}, session=session)
                 before = await client.ask("eval", {"code": "sum(data), len(data)"}, session=session)
             assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) > 1_000_000
