@@ -1,4 +1,4 @@
-"""More sessions than workers: the one that was idle for longest makes room, and what would be lost is kept to the last."""
+"""More sessions than workers: who was idle for longest makes room, and what would be lost is kept to the last."""
 
 from __future__ import annotations
 
