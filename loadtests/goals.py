@@ -63,6 +63,9 @@ MEASURES: Final = (
     Measure("memory.shim", "of that engine's shim, apart: PSS", "MB"),
     Measure("start.warm.p50", "session start from the pool until 1+1: p50", "ms", at_most=3),
     Measure("start.warm.p99", "session start from the pool until 1+1: p99", "ms", at_most=15),
+    Measure("fork.p50", "fork of a session with 10 KB of state, until its answer: p50", "ms", at_most=15),
+    Measure("fork.p99", "fork of a session with 10 KB of state, until its answer: p99", "ms"),
+    Measure("fork.first.p50", "the same until the fork's first result, on a warm worker: p50", "ms"),
     Measure("round_trip.none.p50", "eval round trip, durability none: p50", "ms", 0.25, ratio_at_most=2.1, decimals=3),
     Measure("round_trip.none.p99", "eval round trip, durability none: p99", "ms", 1, decimals=3),
     Measure(

@@ -15,6 +15,7 @@ class Sizes:
     cold_starts: int = 10
     warm_starts: int = 40
     idle_sessions: int = 10
+    forks: int = 40
     round_trips: int = 2000
     slow_round_trips: int = 20
     """Where one takes tens of milliseconds."""
@@ -30,6 +31,6 @@ class Sizes:
 
 FULL: Final = Sizes()
 QUICK: Final = Sizes(
-    cold_starts=3, warm_starts=8, idle_sessions=4, round_trips=300, slow_round_trips=5, prints=1, sessions=8, evals=100,
-    kernels=3, slow_evals=10,
+    cold_starts=3, warm_starts=8, idle_sessions=4, forks=8, round_trips=300, slow_round_trips=5, prints=1, sessions=8,
+    evals=100, kernels=3, slow_evals=10,
 )  # fmt: skip

@@ -21,6 +21,7 @@ from loadtests.client import ReplClient
 from loadtests.contestants.bubblewrap import check_bubblewrap
 from loadtests.contestants.contestant import Contestant, Task
 from loadtests.contestants.docker_engine import check_docker, containers_below, inside, main_pids, remove, shims
+from loadtests.copies import forks
 from loadtests.figures import percentile
 from loadtests.goals import BASCULE_BUBBLEWRAP, BASCULE_DOCKER
 from loadtests.measuring import Values, check, memory_mb, p50_p99, round_trips, ten_megabytes, throughput
@@ -149,6 +150,12 @@ async def _memory(runtime: str, sizes: Sizes) -> Values:
         }
 
 
+async def _fork(runtime: str, sizes: Sizes) -> Values:
+    async with server_of(runtime, pool_size=WARM) as server:
+        # The parent has one worker, and each fork before had one.
+        return await forks(server, sizes.forks, lambda number: _until_started(server, WARM + 1 + number))
+
+
 async def _round_trip(runtime: str, durability: str, sizes: Sizes) -> Values:
     async with server_of(runtime, pool_size=0) as server, server.session(durability) as client:
         return await round_trips(client, f"round_trip.{durability}", sizes.round_trips)
@@ -170,6 +177,7 @@ def _contestant(name: str, runtime: str, check_: Callable[[], Awaitable[None]]) 
         "start.cold": partial(_cold, runtime),
         "start.warm": partial(_warm, runtime),
         "memory": partial(_memory, runtime),
+        "fork": partial(_fork, runtime),
         "output.print": partial(_output, runtime, "output.print"),
         "output.lines": partial(_output, runtime, "output.lines"),
     }

@@ -24,9 +24,14 @@ async def test_back_at_the_prompt(embedded: Server, start: Start):
     await terminal.enter("x + 40")
     await terminal.ends_with("41", ">>>")
     await terminal.enter(":states")
-    text = await terminal.shows("rewind 1", "x + 40")
-    rows = [line.split() for line in text.partition("after\n")[2].splitlines()[:4]]
-    assert rows == [["1", "x", "=", "1"], ["2", "first", "x", "=", "2"], ["3", "rewind", "1"], ["4", "x", "+", "40"]]
+    await terminal.ends_with(
+        "seq  pin    after",
+        "1           x = 1",
+        "2    first  x = 2",
+        "3           rewind 1",
+        "4           x + 40",
+        ">>>",
+    )
 
 
 async def test_what_is_wrong_is_said(embedded: Server, start: Start):
