@@ -13,8 +13,8 @@ Task = Callable[[Sizes], Awaitable[Values]]
 """Starts what it needs, measures, ends what it started; raises whatever goes wrong."""
 
 TASKS: Final = (
-    "start.cold", "start.warm", "memory", "fork", "round_trip.none", "round_trip.commit", "output.print",
-    "output.lines", "throughput.none", "throughput.commit",
+    "start.cold", "start.warm", "memory", "round_trip.none", "round_trip.commit", "output.print", "output.lines",
+    "throughput.none", "throughput.commit", "park", "wake.small", "wake.large", "fork", "many",
 )  # fmt: skip
 """In the order they run: each is the beginning of its measures' names."""
 

@@ -23,7 +23,6 @@ GOALS = {
     "memory.session": (10, None, None, None),
     "start.warm.p50": (3, None, None, None),
     "start.warm.p99": (15, None, None, None),
-    "fork.p50": (15, None, None, None),
     "round_trip.none.p50": (0.25, None, 2.1, None),
     "round_trip.none.p99": (1, None, None, None),
     "round_trip.commit.p50": (0.6, None, 5, None),
