@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -77,13 +76,3 @@ class HttpConfig:
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of the operator's proxies, whose `X-Forwarded-For` is believed."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,12 +10,13 @@ from typing import Any, Final, Protocol
 import structlog
 from aiohttp import web
 
+from orchestrator.core.hosts import is_loopback
 from orchestrator.ports import Authenticator, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports import health, tickets
 from orchestrator.transports.addresses import Addresses, is_passed_on
 from orchestrator.transports.admission import Admission, Refusal
-from orchestrator.transports.configuration import HttpConfig, is_loopback
+from orchestrator.transports.configuration import HttpConfig
 from orchestrator.transports.connection import Connection, Places
 from orchestrator.transports.headers import put_on, refused_head
 from orchestrator.transports.health import Health
