@@ -29,6 +29,11 @@ class ChannelConfig:
     close_timeout_s: float = 3.0
     """How long a goodbye may take; beyond it the connection is dropped."""
 
+    @property
+    def vanished_after_s(self) -> float:
+        """How long a client's machine may say nothing to what it was sent. One that reads slowly has its own limit."""
+        return max(self.heartbeat_s + self.pong_timeout_s, self.slow_client_timeout_s)
+
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
