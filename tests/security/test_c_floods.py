@@ -1,0 +1,331 @@
+"""Group C of the catalogue on both roads: too much, too slow, too many, and nobody there any more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from support.client import connect
+from support.raw_http import CLOSE, TEXT, frame, handshake
+from support.rest import Rest, rest_of
+from support.roads import on_both_roads
+from support.server import TOKEN, Server
+from support.undisturbed import undisturbed
+from support.vanishing import vanish
+
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.redis]
+
+PATIENCE_S = 60
+MIB = 1024 * 1024
+CLIENTS = 200
+"""Of one kind at once."""
+PLACES = 60
+"""For one tenant."""
+SPARE = 40
+"""Sockets for what is no connection yet."""
+DRIP_S = 0.1
+STRICT = {
+    "server.handshake_timeout_s": 1, "server.body_timeout_s": 1, "channel.slow_sender_timeout_s": 1,
+    "channel.slow_client_timeout_s": 1, "channel.heartbeat_s": 1, "channel.pong_timeout_s": 1,
+    "server.connections_per_tenant_max": PLACES, "server.connections_max": PLACES, "server.sockets_spare_max": SPARE,
+    "server.requests_per_s_max": 10_000, "server.request_burst_max": 10_000,
+}  # fmt: skip
+BEARER = f"Authorization: Bearer {TOKEN}\r\n"
+
+
+@pytest.fixture
+async def strict(state: Path) -> AsyncIterator[Server]:
+    """A server that waits for nobody longer than a second, so that a test sees it."""
+    words = [word for name, value in STRICT.items() for word in ("--set", f"{name}={value}")]
+    server = Server(state / "state", "--embedded", *words)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def port_of(server: Server) -> int:
+    """Where it listens."""
+    return int(server.url.rsplit(":", 1)[1])
+
+
+async def session_of(rest: Rest) -> str:
+    """The id of a new session."""
+    return (await rest.opened()).rsplit("/", 1)[-1]
+
+
+def post(session: str, *lines: str, path: str = "evals") -> bytes:
+    """The head of a request."""
+    first = (f"POST /v1/sessions/{session}/{path} HTTP/1.1", "Host: localhost", "Content-Type: application/json")
+    return ("\r\n".join((*first, *lines)) + "\r\n" + BEARER + "\r\n").encode()
+
+
+async def hears(server: Server, *pieces: bytes) -> bytes:
+    """All that the server says until it hangs up, to a client that sends what it can of these."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+    said = b""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            sending = asyncio.create_task(_send(writer, pieces))
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    said += data
+            await sending
+    finally:
+        writer.close()
+    return said
+
+
+async def _send(writer: asyncio.StreamWriter, pieces: tuple[bytes, ...]) -> None:
+    with contextlib.suppress(ConnectionError):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+
+
+def verdict(said: bytes) -> int:
+    """The close code of a WebSocket, or the status of a response."""
+    head, _, rest = said.partition(b"\r\n\r\n")
+    if b" 101 " not in head.splitlines()[0]:
+        return int(head.split()[1])
+    goodbye = rest[-(2 + rest[1]) :]
+    assert goodbye[0] == CLOSE, said
+    return int.from_bytes(goodbye[2:4], "big")
+
+
+OVER = 2 * MIB
+"""Twice the limit."""
+CHUNK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+
+TOO_LARGE: dict[str, dict[str, Callable[[str], tuple[bytes, ...]]]] = {
+    "in one": {
+        "websocket": lambda session: (handshake(TOKEN), frame(TEXT, b"x" * OVER)),
+        "http": lambda session: (post(session, f"Content-Length: {OVER}"), b"x" * OVER),
+    },
+    "announced": {
+        "websocket": lambda session: (handshake(TOKEN), frame(TEXT, b"x", announced=2**63)),
+        "http": lambda session: (post(session, f"Content-Length: {2**63}"), b"x"),
+    },
+    "in pieces": {
+        "websocket": lambda session: (handshake(TOKEN), frame(0x01, b"x"), *[frame(0x00, b"x" * 65536)] * 32),
+        "http": lambda session: (
+            post(session, "Transfer-Encoding: chunked"),
+            *[b"10000\r\n" + b"x" * 65536 + b"\r\n"] * 32,
+        ),
+    },
+}
+
+
+@on_both_roads
+@pytest.mark.parametrize("form", TOO_LARGE)
+async def test_c01_what_is_too_large_is_refused_and_not_kept(embedded: Server, road_name: str, form: str) -> None:
+    """Fifty times, whatever way it comes: memory stays where it was, and nothing of it is run."""
+    async with rest_of(embedded.url, TOKEN) as rest, undisturbed(embedded):
+        session = await session_of(rest)
+        pieces = TOO_LARGE[form][road_name](session)
+        for _ in range(5):
+            said = await asyncio.gather(*(hears(embedded, *pieces) for _ in range(10)))
+            # A client that has not stopped sending when it is hung up on may not hear why.
+            assert {verdict(one) for one in said if one.count(b"\r\n\r\n")} <= {1009, 411, 413}
+        if form == "announced":
+            assert verdict(await hears(embedded, *pieces)) in (1009, 413)
+        assert (await rest.ask("GET", f"/v1/sessions/{session}")).json["seq"] == 0
+
+
+async def dripping(server: Server, beginning: bytes, drop: bytes) -> bytes:
+    """What the server says to a client that sends a drop at a time, until it hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+    try:
+        writer.write(beginning)
+        ended = asyncio.ensure_future(reader.read())
+        async with asyncio.timeout(PATIENCE_S):
+            while not ended.done():
+                writer.write(drop)
+                await asyncio.wait({ended}, timeout=DRIP_S)
+        return b"" if ended.exception() else ended.result()
+    finally:
+        writer.close()
+
+
+@on_both_roads
+async def test_c02_what_never_ends_is_not_waited_for(strict: Server, road_name: str) -> None:
+    """Fragments of one message, or pieces of one body, each of them in time."""
+    async with rest_of(strict.url, TOKEN) as rest, undisturbed(strict):
+        session = await session_of(rest)
+        if road_name == "websocket":
+            said = await dripping(strict, handshake(TOKEN) + frame(0x01, b"x"), frame(0x00, b"x"))
+        else:
+            said = await dripping(strict, post(session, "Content-Length: 100000") + b'{"code":"', b"x")
+        assert verdict(said) == (1008 if road_name == "websocket" else 408)
+
+
+@on_both_roads
+async def test_c16_c17_nothing_is_packed_or_unpacked(embedded: Server, road_name: str) -> None:
+    """A bomb in a message or a body is refused by its first bytes; answers come as they are, whatever is offered."""
+    packer = zlib.compressobj(9, wbits=31 if road_name == "http" else -15)
+    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(200)) + packer.flush()
+    offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nAccept-Encoding: gzip, br\r\n"
+    async with rest_of(embedded.url, TOKEN) as rest, undisturbed(embedded):
+        session = await session_of(rest)
+        if road_name == "websocket":
+            said = await hears(embedded, handshake(TOKEN, offer), frame(0xC1, bomb))
+            assert b"Sec-WebSocket-Extensions" not in said.partition(b"\r\n\r\n")[0]
+            assert verdict(said) == 1002
+        else:
+            head = post(session, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}")
+            assert verdict(await hears(embedded, head, bomb)) == 415
+            answer = await rest.ask("GET", "/openapi.json", headers={"Accept-Encoding": "gzip, deflate, br"})
+            assert "Content-Encoding" not in answer.headers
+
+
+DRIPS: dict[str, tuple[Callable[[str], bytes], bytes]] = {
+    "websocket: headers": (lambda session: handshake(TOKEN)[:-2] + b"X-A: ", b"a"),
+    "websocket: a message": (lambda session: handshake(TOKEN) + frame(TEXT, b"", announced=1000), b"x"),
+    "http: headers": (lambda session: post(session)[:-2] + b"X-A: ", b"a"),
+    "http: a body": (lambda session: post(session, "Content-Length: 1000") + b"{", b" "),
+}
+
+
+@pytest.mark.parametrize("kind", DRIPS)
+async def test_c18_two_hundred_clients_that_send_in_drops_are_cut(strict: Server, kind: str) -> None:
+    """Each in time, counted from its beginning; meanwhile the others are served."""
+    beginning, drop = DRIPS[kind]
+    async with rest_of(strict.url, TOKEN) as rest, undisturbed(strict):
+        session = await session_of(rest)
+        said = await asyncio.gather(*(dripping(strict, beginning(session), drop) for _ in range(CLIENTS)))
+        assert len(said) == CLIENTS
+        assert {verdict(one) for one in said if one} <= {1008, 408, 503}
+
+
+async def raw(server: Server, receive_buffer_bytes: int = 4096) -> socket.socket:
+    """A client that reads only when it is asked to."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port_of(server)))
+    return client
+
+
+async def listening(server: Server, road_name: str, session: str) -> socket.socket:
+    """A client that hears a session's events, and has heard the first."""
+    loop, client = asyncio.get_running_loop(), await raw(server)
+    if road_name == "websocket":
+        message = b'{"id":"a","type":"attach","payload":{"session":"%s"},"timestamp":1}' % session.encode()
+        await loop.sock_sendall(client, handshake(TOKEN) + frame(TEXT, message))
+    else:
+        head = f"GET /v1/sessions/{session}/events HTTP/1.1\r\nHost: localhost\r\n{BEARER}\r\n"
+        await loop.sock_sendall(client, head.encode())
+    said = b""
+    async with asyncio.timeout(PATIENCE_S):
+        while b'"cursor"' not in said:
+            said += await loop.sock_recv(client, 1024)
+    return client
+
+
+async def sockets_of(server: Server) -> int:
+    """Open connections of clients, as the server's own sockets tell."""
+    port = f":{port_of(server):04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[1].endswith(port) and line[3] == "01" for line in lines)
+
+
+async def fall_to(server: Server, count: int) -> None:
+    """Until no more connections are open."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await sockets_of(server) > count:
+            await asyncio.sleep(0.05)
+
+
+@on_both_roads
+async def test_c20_a_client_that_vanishes_is_noticed_and_its_session_lives_on(strict: Server, road_name: str) -> None:
+    """Nothing comes back from it, not even from its kernel: its place is free soon, what it said stays said."""
+    async with rest_of(strict.url, TOKEN) as rest, undisturbed(strict):
+        place = f"/v1/sessions/{(session := await session_of(rest))}"
+        await rest.eval(place, "kept = 1")
+        before = await sockets_of(strict)
+        client = await listening(strict, road_name, session)
+        assert await sockets_of(strict) == before + 1
+        vanish(client)
+        await fall_to(strict, before)
+        assert (await rest.eval(place, "kept"))["output"] == "1"
+        client.close()
+
+
+@on_both_roads
+async def test_c21_a_client_that_does_not_read_a_flood_is_hung_up_on(strict: Server, road_name: str) -> None:
+    """What is held for it is bounded, its session is not held up for good, and the rest is there for a later look."""
+    async with rest_of(strict.url, TOKEN) as rest, undisturbed(strict):
+        place = f"/v1/sessions/{(session := await session_of(rest))}"
+        await rest.eval(place, "1")
+        before = await sockets_of(strict)
+        client = await listening(strict, road_name, session)
+        flood = "import time\nend = time.monotonic() + 4\nwhile time.monotonic() < end: print('x' * 1000)\n'over'"
+        flooding = asyncio.create_task(rest.eval(place, flood, stream=True, key="flood"))
+        await fall_to(strict, before + 1)
+        result = await flooding
+        assert (result["output"], result["receipt"]["output_bytes"] > MIB) == ("'over'", True)
+        assert (await rest.eval(place, "2"))["output"] == "2"
+        client.close()
+
+
+def files_of(server: Server) -> int:
+    """Open in the server's process."""
+    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+
+
+HUNG_UP = 0
+"""In the place of a status: there was no socket for this one."""
+
+
+async def knock(http: aiohttp.ClientSession, server: Server, road_name: str, session: str, token: str) -> int:
+    """The status of coming in."""
+    try:
+        return await _knock(http, server, road_name, session, token)
+    except (aiohttp.ClientConnectionError, ConnectionError):
+        return HUNG_UP
+
+
+async def _knock(http: aiohttp.ClientSession, server: Server, road_name: str, session: str, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    if road_name == "websocket":
+        try:
+            async with http.ws_connect(f"{server.url}/v1/ws", headers=headers) as socket_:
+                await socket_.receive(timeout=1)
+        except aiohttp.WSServerHandshakeError as refused:
+            return refused.status
+        except TimeoutError:
+            pass
+        return 101
+    url = server.url.replace("ws://", "http://")
+    async with http.get(f"{url}/v1/sessions/{session}/events", headers=headers) as answer:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(answer.content.read(), 1)
+        return answer.status
+
+
+@on_both_roads
+@pytest.mark.parametrize(("token", "inside"), [("wrong", 0), (TOKEN, PLACES)])
+async def test_c22_two_hundred_clients_at_once_are_bounded(
+    strict: Server, road_name: str, token: str, inside: int
+) -> None:
+    """Those without a token are refused and made to wait; those with one get what places there are; files in the
+    server's hand are bounded, and afterwards whoever comes is let in."""
+    async with rest_of(strict.url, TOKEN) as rest, undisturbed(strict):
+        session, files_before, sockets_before = await session_of(rest), files_of(strict), await sockets_of(strict)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+            knocks = [knock(http, strict, road_name, session, token) for _ in range(CLIENTS)]
+            answers = Counter(await asyncio.gather(*knocks))
+            assert files_of(strict) <= files_before + PLACES + SPARE
+        refused, let_in = answers[401] + answers[429] + answers[503] + answers[HUNG_UP], answers[101] + answers[200]
+        assert (refused + let_in, refused >= CLIENTS - inside) == (CLIENTS, True), answers
+        assert let_in > inside / 2 or not inside, answers
+        await fall_to(strict, sockets_before)
+        async with connect(strict.url, TOKEN) as client:
+            assert (await client.eval("1"))["output"] == "1"
