@@ -26,9 +26,10 @@ BASE = "bascule-base:bookworm"
 
 
 def environment_of(home: Path) -> dict[str, str]:
-    """Of a newcomer: a home of his own, no paths of this test run, and a Python that is new enough."""
+    """Of a newcomer: a home and a state folder of his own, no paths of this run, and a Python that is new enough."""
+    more = {"HOME": str(home), "BASCULE_STATE_DIR": str(home / "state")}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BASCULE_", "PYTHON", "VIRTUAL"))}
-    return kept | {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return kept | more | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 async def printed(block: str, folder: Path, environment: dict[str, str], patience_s: float) -> str:
