@@ -11,10 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orchestrator.auth.dev_token import DevToken
 from orchestrator.auth.jwks_url import KeyRounds
-from orchestrator.auth.jwt_keys import KEYS_MAX
+from orchestrator.auth.jwt_keys import KEYS_MAX, read_jwks
 from orchestrator.auth.jwt_tokens import JwtIssuer
 from orchestrator.auth.rereading import AuthFileError
 from support.certificates import make_authority
@@ -280,3 +282,25 @@ async def _inspected(config: Path, token: str) -> str:
     )  # fmt: skip
     out, _ = await asyncio.wait_for(program.communicate(), PATIENCE_S)
     return out.decode()
+
+
+ALGORITHMS = ("ES256", "RS256", "EdDSA")
+JWK_FIELDS = {
+    "kty": st.sampled_from(["EC", "RSA", "OKP", "oct"]), "crv": st.sampled_from(["P-256", "Ed25519", "P-384"]),
+    "kid": st.text(max_size=4) | st.integers(), "alg": st.sampled_from(ALGORITHMS),
+    **dict.fromkeys("xyned", st.text(alphabet="AQab_-=9", max_size=90) | st.none() | st.integers() | st.booleans()),
+}  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.fixed_dictionaries({}, optional=JWK_FIELDS), max_size=3), st.sampled_from(["ES256", "RS256", "EdDSA"])
+)
+def test_a12_any_set_is_read_or_refused(keys: list[dict[str, object]], algorithm: str) -> None:
+    """No set of somebody else's gets another exception out of the reading, which would end the rounds."""
+    try:
+        found = read_jwks("https://id.example.com/jwks", json.dumps({"keys": keys}), algorithm)
+    except AuthFileError as refusal:
+        assert "https://id.example.com/jwks" in str(refusal)
+        return
+    assert 1 <= len(found.all) <= len(keys)

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from support.client import connect
-from support.raw_http import CLOSE, TEXT, frame, handshake
+from support.raw_http import CLOSE, PING, PONG, TEXT, frame, handshake
 from support.rest import Rest, rest_of
 from support.roads import on_both_roads
 from support.server import TOKEN, Server
@@ -91,13 +91,15 @@ async def _send(writer: asyncio.StreamWriter, pieces: tuple[bytes, ...]) -> None
 
 
 def verdict(said: bytes) -> int:
-    """The close code of a WebSocket, or the status of a response."""
+    """The close code of a WebSocket behind whatever short frames came before it, or the status of a response."""
     head, _, rest = said.partition(b"\r\n\r\n")
     if b" 101 " not in head.splitlines()[0]:
         return int(head.split()[1])
-    goodbye = rest[-(2 + rest[1]) :]
-    assert goodbye[0] == CLOSE, said
-    return int.from_bytes(goodbye[2:4], "big")
+    while rest and rest[0] != CLOSE:
+        assert rest[1] < 126, said
+        rest = rest[2 + rest[1] :]
+    assert rest, f"no goodbye: {said!r}"
+    return int.from_bytes(rest[2:4], "big")
 
 
 OVER = 2 * MIB
@@ -329,3 +331,43 @@ async def test_c22_two_hundred_clients_at_once_are_bounded(
         await fall_to(strict, sockets_before)
         async with connect(strict.url, TOKEN) as client:
             assert (await client.eval("1"))["output"] == "1"
+
+
+async def test_c15_broken_frames_are_1002_and_disturb_nobody(embedded: Server) -> None:
+    """Each kind, many times, on a server that others use."""
+    broken = [frame(0xF1, b""), frame(0x83, b""), frame(TEXT, b"{}", mask=False), frame(0x80, b"x"), frame(0x09, b"")]
+    async with undisturbed(embedded):
+        for piece in broken:
+            said = await asyncio.gather(*(hears(embedded, handshake(TOKEN), piece) for _ in range(20)))
+            assert {verdict(one) for one in said} == {1002}
+
+
+@pytest.mark.parametrize("first", [PING, PONG])
+async def test_c19_a_flood_of_pings_is_1008_and_disturbs_nobody(embedded: Server, first: int) -> None:
+    """Ten thousand of them on each of ten connections, as fast as they can be sent."""
+    async with undisturbed(embedded):
+        flood = [frame(first, b"x" * 100) * 100] * 100
+        said = await asyncio.gather(*(hears(embedded, handshake(TOKEN), *flood) for _ in range(10)))
+        # One that sends on when it is hung up on may lose the end of what it was told.
+        whole = [one for one in said if one.endswith(b"too many control frames")]
+        assert whole and {verdict(one) for one in whole} == {1008}
+
+
+SMUGGLED = (
+    b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+    b"GET /livez HTTP/1.1\nHost: a\n\n",
+    b"GET /livez HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n",
+    b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(10_000)) + b"\r\n",
+)
+
+
+async def test_c24_what_two_servers_could_read_differently_disturbs_nobody(embedded: Server) -> None:
+    """400 and the end of the connection, many times; what follows on it is not served."""
+    async with undisturbed(embedded):
+        for request in SMUGGLED:
+            said = await asyncio.gather(*(hears(embedded, request + b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+                                          for _ in range(20)))  # fmt: skip
+            # A client that has not stopped sending when it is hung up on may not hear why.
+            assert {verdict(one) for one in said if one} <= {400}
+            assert not any(b"bascule_build_info" in one for one in said)

@@ -32,7 +32,7 @@ class Reckoning:
 
     def watch(self, item: pytest.Function) -> None:
         """Count the runs of a Hypothesis test's body: that is what an example is."""
-        name = f"hypothesis, {'over the envelope' if item.get_closest_marker(ENVELOPE) else 'elsewhere'}"
+        name = f"hypothesis {'over the envelope' if item.get_closest_marker(ENVELOPE) else 'elsewhere'}"
         self._names[item.nodeid] = name
         handle: Any = item.obj.hypothesis
         if not hasattr(handle.inner_test, _COUNTED):

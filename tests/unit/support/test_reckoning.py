@@ -35,7 +35,7 @@ def test_cases_are_counted_as_they_run(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
     assert done.returncode == 1, done.stdout
-    assert "hypothesis, over the envelope: 7 cases, 0 failures\n" in done.stdout
-    elsewhere = next(line for line in done.stdout.splitlines() if line.startswith("hypothesis, elsewhere: "))
+    assert "hypothesis over the envelope: 7 cases, 0 failures\n" in done.stdout
+    elsewhere = next(line for line in done.stdout.splitlines() if line.startswith("hypothesis elsewhere: "))
     assert int(elsewhere.split()[2]) > 10 and elsewhere.endswith(", 1 failures")
     assert "others: 3 cases, 1 failures\n" in done.stdout
