@@ -1,11 +1,10 @@
-"""Group C of the catalogue on both roads: too much, too slow, too many, and nobody there any more."""
+"""Group C of the catalogue on both roads: clients that are too many, too slow, or not there any more."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,16 +13,16 @@ import aiohttp
 import pytest
 
 from support.client import connect
-from support.raw_http import CLOSE, PING, PONG, TEXT, frame, handshake
-from support.rest import Rest, rest_of
+from support.raw_http import PING, PONG, TEXT, frame, handshake
+from support.rest import rest_of
 from support.roads import on_both_roads
+from support.rude import BEARER, PATIENCE_S, dripping, hears, port_of, post, session_of, verdict
 from support.server import TOKEN, Server
 from support.undisturbed import undisturbed
 from support.vanishing import vanish
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.redis]
 
-PATIENCE_S = 60
 MIB = 1024 * 1024
 CLIENTS = 200
 """Of one kind at once."""
@@ -31,14 +30,12 @@ PLACES = 60
 """For one tenant."""
 SPARE = 40
 """Sockets for what is no connection yet."""
-DRIP_S = 0.1
 STRICT = {
     "server.handshake_timeout_s": 1, "server.body_timeout_s": 1, "channel.slow_sender_timeout_s": 1,
     "channel.slow_client_timeout_s": 1, "channel.heartbeat_s": 1, "channel.pong_timeout_s": 1,
     "server.connections_per_tenant_max": PLACES, "server.connections_max": PLACES, "server.sockets_spare_max": SPARE,
     "server.requests_per_s_max": 10_000, "server.request_burst_max": 10_000,
 }  # fmt: skip
-BEARER = f"Authorization: Bearer {TOKEN}\r\n"
 
 
 @pytest.fixture
@@ -51,111 +48,6 @@ async def strict(state: Path) -> AsyncIterator[Server]:
     await server.stop()
 
 
-def port_of(server: Server) -> int:
-    """Where it listens."""
-    return int(server.url.rsplit(":", 1)[1])
-
-
-async def session_of(rest: Rest) -> str:
-    """The id of a new session."""
-    return (await rest.opened()).rsplit("/", 1)[-1]
-
-
-def post(session: str, *lines: str, path: str = "evals") -> bytes:
-    """The head of a request."""
-    first = (f"POST /v1/sessions/{session}/{path} HTTP/1.1", "Host: localhost", "Content-Type: application/json")
-    return ("\r\n".join((*first, *lines)) + "\r\n" + BEARER + "\r\n").encode()
-
-
-async def hears(server: Server, *pieces: bytes) -> bytes:
-    """All that the server says until it hangs up, to a client that sends what it can of these."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
-    said = b""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            sending = asyncio.create_task(_send(writer, pieces))
-            with contextlib.suppress(ConnectionError):
-                while data := await reader.read(65536):
-                    said += data
-            await sending
-    finally:
-        writer.close()
-    return said
-
-
-async def _send(writer: asyncio.StreamWriter, pieces: tuple[bytes, ...]) -> None:
-    with contextlib.suppress(ConnectionError):
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-
-
-def verdict(said: bytes) -> int:
-    """The close code of a WebSocket behind whatever short frames came before it, or the status of a response."""
-    head, _, rest = said.partition(b"\r\n\r\n")
-    if b" 101 " not in head.splitlines()[0]:
-        return int(head.split()[1])
-    while rest and rest[0] != CLOSE:
-        assert rest[1] < 126, said
-        rest = rest[2 + rest[1] :]
-    assert rest, f"no goodbye: {said!r}"
-    return int.from_bytes(rest[2:4], "big")
-
-
-OVER = 2 * MIB
-"""Twice the limit."""
-CHUNK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-
-TOO_LARGE: dict[str, dict[str, Callable[[str], tuple[bytes, ...]]]] = {
-    "in one": {
-        "websocket": lambda session: (handshake(TOKEN), frame(TEXT, b"x" * OVER)),
-        "http": lambda session: (post(session, f"Content-Length: {OVER}"), b"x" * OVER),
-    },
-    "announced": {
-        "websocket": lambda session: (handshake(TOKEN), frame(TEXT, b"x", announced=2**63)),
-        "http": lambda session: (post(session, f"Content-Length: {2**63}"), b"x"),
-    },
-    "in pieces": {
-        "websocket": lambda session: (handshake(TOKEN), frame(0x01, b"x"), *[frame(0x00, b"x" * 65536)] * 32),
-        "http": lambda session: (
-            post(session, "Transfer-Encoding: chunked"),
-            *[b"10000\r\n" + b"x" * 65536 + b"\r\n"] * 32,
-        ),
-    },
-}
-
-
-@on_both_roads
-@pytest.mark.parametrize("form", TOO_LARGE)
-async def test_c01_what_is_too_large_is_refused_and_not_kept(embedded: Server, road_name: str, form: str) -> None:
-    """Fifty times, whatever way it comes: memory stays where it was, and nothing of it is run."""
-    async with rest_of(embedded.url, TOKEN) as rest, undisturbed(embedded):
-        session = await session_of(rest)
-        pieces = TOO_LARGE[form][road_name](session)
-        for _ in range(5):
-            said = await asyncio.gather(*(hears(embedded, *pieces) for _ in range(10)))
-            # A client that has not stopped sending when it is hung up on may not hear why.
-            assert {verdict(one) for one in said if one.count(b"\r\n\r\n")} <= {1009, 411, 413}
-        if form == "announced":
-            assert verdict(await hears(embedded, *pieces)) in (1009, 413)
-        assert (await rest.ask("GET", f"/v1/sessions/{session}")).json["seq"] == 0
-
-
-async def dripping(server: Server, beginning: bytes, drop: bytes) -> bytes:
-    """What the server says to a client that sends a drop at a time, until it hangs up."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
-    try:
-        writer.write(beginning)
-        ended = asyncio.ensure_future(reader.read())
-        async with asyncio.timeout(PATIENCE_S):
-            while not ended.done():
-                writer.write(drop)
-                await asyncio.wait({ended}, timeout=DRIP_S)
-        return b"" if ended.exception() else ended.result()
-    finally:
-        writer.close()
-
-
 @on_both_roads
 async def test_c02_what_never_ends_is_not_waited_for(strict: Server, road_name: str) -> None:
     """Fragments of one message, or pieces of one body, each of them in time."""
@@ -166,25 +58,6 @@ async def test_c02_what_never_ends_is_not_waited_for(strict: Server, road_name: 
         else:
             said = await dripping(strict, post(session, "Content-Length: 100000") + b'{"code":"', b"x")
         assert verdict(said) == (1008 if road_name == "websocket" else 408)
-
-
-@on_both_roads
-async def test_c16_c17_nothing_is_packed_or_unpacked(embedded: Server, road_name: str) -> None:
-    """A bomb in a message or a body is refused by its first bytes; answers come as they are, whatever is offered."""
-    packer = zlib.compressobj(9, wbits=31 if road_name == "http" else -15)
-    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(200)) + packer.flush()
-    offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nAccept-Encoding: gzip, br\r\n"
-    async with rest_of(embedded.url, TOKEN) as rest, undisturbed(embedded):
-        session = await session_of(rest)
-        if road_name == "websocket":
-            said = await hears(embedded, handshake(TOKEN, offer), frame(0xC1, bomb))
-            assert b"Sec-WebSocket-Extensions" not in said.partition(b"\r\n\r\n")[0]
-            assert verdict(said) == 1002
-        else:
-            head = post(session, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}")
-            assert verdict(await hears(embedded, head, bomb)) == 415
-            answer = await rest.ask("GET", "/openapi.json", headers={"Accept-Encoding": "gzip, deflate, br"})
-            assert "Content-Encoding" not in answer.headers
 
 
 DRIPS: dict[str, tuple[Callable[[str], bytes], bytes]] = {
@@ -333,15 +206,6 @@ async def test_c22_two_hundred_clients_at_once_are_bounded(
             assert (await client.eval("1"))["output"] == "1"
 
 
-async def test_c15_broken_frames_are_1002_and_disturb_nobody(embedded: Server) -> None:
-    """Each kind, many times, on a server that others use."""
-    broken = [frame(0xF1, b""), frame(0x83, b""), frame(TEXT, b"{}", mask=False), frame(0x80, b"x"), frame(0x09, b"")]
-    async with undisturbed(embedded):
-        for piece in broken:
-            said = await asyncio.gather(*(hears(embedded, handshake(TOKEN), piece) for _ in range(20)))
-            assert {verdict(one) for one in said} == {1002}
-
-
 @pytest.mark.parametrize("first", [PING, PONG])
 async def test_c19_a_flood_of_pings_is_1008_and_disturbs_nobody(embedded: Server, first: int) -> None:
     """Ten thousand of them on each of ten connections, as fast as they can be sent."""
@@ -351,23 +215,3 @@ async def test_c19_a_flood_of_pings_is_1008_and_disturbs_nobody(embedded: Server
         # One that sends on when it is hung up on may lose the end of what it was told.
         whole = [one for one in said if one.endswith(b"too many control frames")]
         assert whole and {verdict(one) for one in whole} == {1008}
-
-
-SMUGGLED = (
-    b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
-    b"GET /livez HTTP/1.1\nHost: a\n\n",
-    b"GET /livez HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n",
-    b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(10_000)) + b"\r\n",
-)
-
-
-async def test_c24_what_two_servers_could_read_differently_disturbs_nobody(embedded: Server) -> None:
-    """400 and the end of the connection, many times; what follows on it is not served."""
-    async with undisturbed(embedded):
-        for request in SMUGGLED:
-            said = await asyncio.gather(*(hears(embedded, request + b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-                                          for _ in range(20)))  # fmt: skip
-            # A client that has not stopped sending when it is hung up on may not hear why.
-            assert {verdict(one) for one in said if one} <= {400}
-            assert not any(b"bascule_build_info" in one for one in said)
