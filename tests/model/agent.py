@@ -104,7 +104,7 @@ def _handed_over(setup: Setup, state: State, number: int, worker: Worker) -> Mov
     holders = [front for front in links if front.got == last]
     if setup.broken is Broken.NO_HANDOVER_MS and holders:
         return
-    is_late = any(not front.paused for front in holders)
+    is_late = any(not front.paused and front.held < last for front in holders)
     if is_late and (not state.faults or Fault.SLOW not in setup.kinds):
         return
     for to, front in enumerate(state.fronts, 1):

@@ -80,14 +80,17 @@ def unlinked(front: Front) -> Front:
     return front._replace(link=0, base=0, got=0, held=0, reply=None, confirm=0, heard=0, suspects=False)
 
 
-def settled(state: State, number: int, *, is_blind: bool = False) -> State:
+def settled(state: State, number: int, *, is_blind: bool = False, is_sure: bool = True) -> State:
     """The generation of the linked worker is over: each dispatched request is answered as the record says, which is
-    final. A blind front door does not look."""
+    final. A blind front door does not look; one that is not sure promises nothing of what it finds."""
     journal = state.record.journal
     for request, waits in enumerate(state.fronts[number - 1].waiting, 1):
         if waits == Waits.DISPATCHED:
             run = 0 if is_blind else run_of(journal, request)
-            state = acknowledge(state, number, request, run) if run else roll_back(state, number, request)
+            if not run:
+                state = roll_back(state, number, request)
+            else:
+                state = acknowledge(state, number, request, run) if is_sure else end(state, number, request)
     return with_front(state, number, unlinked(state.fronts[number - 1]))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .clients import acknowledge, end, is_over, settled
-from .rules import Answer, Chain, Commit, commit, requests_of, run_of
-from .setup import Broken, Fault, Setup
-from .state import Front, Reply, State, Waits, bit, linked, state_at, with_front
+from .rules import Answer, Chain, Commit, commit, run_of
+from .setup import Broken, Setup
+from .state import Front, Reply, State, Waits, bit, is_on_disk, linked, state_at, with_front
 from .steps import Moves, Step
 
 
@@ -16,13 +16,23 @@ def moves(setup: Setup, state: State) -> Moves:
             continue
         if has_to_commit(front):
             yield Step("commit", number, front.got), _committed(setup, state, number, front)
-        if front.reply and not _waits_for_disk(setup, state, front.reply):
-            yield Step("hear", number, front.reply.last), _hear(setup, state, number, front.reply)
-        if not front.task.name and is_over(state, front):
-            yield Step("settle", number, front.link), settled(state, number)
-        for request in setup.requests:
-            if front.heard & bit(request):
-                yield Step("look", number, request), _looked(state, number, request)
+        if setup.broken is Broken.ACK_BEFORE_COMMIT and front.got > front.base:
+            yield Step("tell_early", number, front.got), _told_early(state, number, front)
+        yield from _answered(setup, state, number, front)
+
+
+def _answered(setup: Setup, state: State, number: int, front: Front) -> Moves:
+    is_sure = is_on_disk(setup, state)
+    if front.reply and (is_sure or setup.broken is Broken.SYNC_UNCHECKED):
+        yield Step("hear", number, front.reply.last), _hear(setup, state, number, front.reply)
+    if is_sure and not front.task.name and is_over(state, front):
+        yield Step("settle", number, front.link), settled(state, number)
+    for request in setup.requests if is_sure else ():
+        if front.heard & bit(request):
+            yield Step("look", number, request), _looked(state, number, request)
+    for entry in linked(state, front).chain[front.base : front.held]:
+        if front.waiting[entry.request - 1] == Waits.DISPATCHED:
+            yield Step("keep", number, entry.request), end(state, number, entry.request)
 
 
 def has_to_commit(front: Front) -> bool:
@@ -49,20 +59,15 @@ def next_commit(setup: Setup, state: State, front: Front) -> Commit:
 
 def _committed(setup: Setup, state: State, number: int, front: Front) -> State:
     asked = next_commit(setup, state, front)
-    if setup.broken is Broken.ACK_BEFORE_COMMIT:
-        for entry in asked.entries:
-            state = acknowledge(state, number, entry.request, entry.worker)
-        front = state.fronts[number - 1]
     answer, record = commit(state.record, asked, setup.rules)
     reply = Reply(answer, front.got, record.etag if answer in (Answer.GAP, Answer.DUP) else ())
     return with_front(state._replace(record=record), number, front._replace(reply=reply))
 
 
-def _waits_for_disk(setup: Setup, state: State, reply: Reply) -> bool:
-    """With a disk that may be behind: a reply comes when what it tells is there."""
-    if Fault.STORE_CRASH not in setup.kinds or setup.broken is Broken.SYNC_UNCHECKED:
-        return False
-    return state.disk != state.record and reply.answer is not Answer.GAP
+def _told_early(state: State, number: int, front: Front) -> State:
+    for entry in linked(state, front).chain[front.base : front.got]:
+        state = acknowledge(state, number, entry.request, entry.worker)
+    return state
 
 
 def _hear(setup: Setup, state: State, number: int, reply: Reply) -> State:
@@ -79,7 +84,8 @@ def _hear(setup: Setup, state: State, number: int, reply: Reply) -> State:
         case Answer.GAP:
             return _gap(setup, state, number, reply.journal)
         case Answer.MISSING:
-            return _kept(state, number, reply.last)
+            # It travels with the next one; until then, and after commit_wait_ms, its result is `kept`.
+            return with_front(state, number, front._replace(held=reply.last))
         case Answer.CONFLICT:
             return _bad(state, number)
 
@@ -109,16 +115,6 @@ def _gap(setup: Setup, state: State, number: int, journal: Chain) -> State:
     if front.base < seq <= front.got and linked(state, front).chain[:seq] == journal:
         return _told(state, number, seq)
     return _bad(state, number)
-
-
-def _kept(state: State, number: int, last: int) -> State:
-    """Refused for its size: told as `kept`, and it travels with the next one."""
-    front = state.fronts[number - 1]
-    requests = requests_of(linked(state, front).chain[front.base : last])
-    for request in requests:
-        if state.fronts[number - 1].waiting[request - 1] == Waits.DISPATCHED:
-            state = end(state, number, request)
-    return with_front(state, number, state.fronts[number - 1]._replace(held=last))
 
 
 def _looked(state: State, number: int, request: int) -> State:

@@ -115,7 +115,11 @@ def _store_goes_back(_setup: Setup, state: State) -> Moves:
         if client.acked and run_of(disk.journal, request) != client.acked:
             excused |= bit(request)
         clients.append(client._replace(lost=client.lost & (bit(disk.nonce) - 1 if disk.nonce else 0)))
-    yield Step("store_back"), state._replace(record=disk, clients=tuple(clients), excused=excused, disk=None)
+    fronts = tuple(
+        front._replace(reply=None, task=IDLE if front.task.name == "rewound" else front.task) for front in state.fronts
+    )
+    after = state._replace(record=disk, fronts=fronts, clients=tuple(clients), excused=excused, disk=None)
+    yield Step("store_back"), after
 
 
 def _store_dies(_setup: Setup, state: State) -> Moves:

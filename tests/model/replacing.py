@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .clients import acknowledge, settled
-from .rules import REWIND, Answer, Commit, Entry, Record, commit, raised, replay, requests_of
+from .rules import REWIND, Answer, Commit, Entry, Record, commit, raised, requests_of, run_of
 from .setup import Broken, Fault, Setup
-from .state import GONE, IDLE, Front, State, Task, Worker, bit, is_owned, linked, tidied, with_front, with_worker
+from .state import GONE, IDLE, Front, State, Task, Worker, bit, is_on_disk, is_owned, linked, tidied, with_front, with_worker
 from .steps import Moves, Step
 
 
@@ -84,17 +84,15 @@ def _peeked(_setup: Setup, state: State, number: int, front: Front) -> Moves:
 
 def _read(setup: Setup, state: State, number: int, front: Front) -> Moves:
     """Only now is what the store says final. Another raise may have come meanwhile; publishing will tell."""
-    if _waits_for_disk(setup, state):
+    if not is_on_disk(setup, state) and setup.broken is not Broken.RAISE_UNSYNCED:
         return
-    told = settled(state, number)
+    if front.link and front.link == state.record.nonce and setup.broken is not Broken.READ_UNCHECKED:
+        # The store went back behind the raise: the old generation can commit again.
+        yield Step("abandon", number, front.task.nonce), with_front(state, number, front._replace(task=IDLE))
+        return
+    told = settled(state, number, is_sure=is_on_disk(setup, state))
     front = told.fronts[number - 1]._replace(task=front.task._replace(name="read", read=state.record))
     yield Step("read", number), tidied(with_front(told, number, front))
-
-
-def _waits_for_disk(setup: Setup, state: State) -> bool:
-    if Fault.STORE_CRASH not in setup.kinds or setup.broken is Broken.RAISE_UNSYNCED:
-        return False
-    return state.disk != state.record
 
 
 def _published(setup: Setup, state: State, number: int, front: Front) -> Moves:
@@ -140,7 +138,7 @@ def _parked(setup: Setup, state: State, number: int, front: Front) -> Moves:
     elif setup.broken is Broken.PARK_UNASKED:
         after = settled(state._replace(record=record._replace(worker=0)), number)
         front = after.fronts[number - 1]._replace(task=Task("end", task.nonce))
-        yield Step("park", number, task.nonce), with_front(after, number, front)
+        yield Step("park_unraised", number, task.nonce), with_front(after, number, front)
     else:
         after = _raised(state, number, Task("end", task.nonce))
         after = after._replace(record=after.record._replace(owner=0))
@@ -165,29 +163,39 @@ def _rewound(setup: Setup, state: State, number: int, front: Front) -> Moves:
     seen, nonce = front.task.read, len(state.workers) + 1
     assert seen is not None
     answer, record = commit(state.record, _rewind(setup, seen, number, nonce), setup.rules)
-    heard = with_front(state, number, front._replace(task=IDLE))
-    if answer is Answer.OK:
-        heard = heard._replace(record=record, workers=(*state.workers, GONE))
-        if state.faults and Fault.REPLY in setup.kinds:
-            yield Step("rewind_unheard", number, nonce), heard._replace(faults=state.faults - 1)
-        heard = with_front(heard, number, front._replace(task=Task("raised", nonce)))
-    if answer in (Answer.OK, Answer.DUP):
-        run = next(entry.worker for entry in record.journal if entry.request == setup.rewind_request)
-        heard = acknowledge(heard, number, setup.rewind_request, run)
-    yield Step("rewind", number, nonce), heard
+    match answer:
+        case Answer.OK:
+            task = Task("rewound", nonce)
+            state = state._replace(record=record, workers=(*state.workers, GONE))
+        case Answer.DUP:
+            task = Task("rewound")
+        case _:
+            task = IDLE
+    yield Step("rewind", number, nonce), with_front(state, number, front._replace(task=task))
+
+
+def _rewind_heard(setup: Setup, state: State, number: int, front: Front) -> Moves:
+    """Who made it replaces the worker; who hears of one that was made before has nothing more to do."""
+    if state.faults and Fault.REPLY in setup.kinds:
+        lost = with_front(state, number, front._replace(task=IDLE))
+        yield Step("lose_rewind", number), lost._replace(faults=state.faults - 1)
+    if is_on_disk(setup, state):
+        nonce = front.task.nonce
+        heard = with_front(state, number, front._replace(task=Task("raised", nonce) if nonce else IDLE))
+        run = run_of(state.record.journal, setup.rewind_request)
+        yield Step("hear_rewind", number), acknowledge(heard, number, setup.rewind_request, run)
 
 
 def _rewind(setup: Setup, seen: Record, number: int, nonce: int) -> Commit:
-    """Seq + 1, whose state is that of one commit before the last, and the next generation, in one script."""
-    to = max(len(seen.journal) - 1, 0)
-    entry = Entry(setup.rewind_request, REWIND + to, seen.nonce)
+    """Seq + 1, whose state is that of seq 0, and the next generation, in one script."""
+    entry = Entry(setup.rewind_request, REWIND, seen.nonce)
     return Commit(
         generation=seen.generation,
         nonce=seen.nonce,
         base=seen.etag,
         first=len(seen.journal) + 1,
         entries=(entry,),
-        state=replay(seen.journal[:to]),
+        state=(),
         raises=nonce,
         owner=number,
     )
@@ -200,4 +208,5 @@ _TASKS = {
     "park": _parked,
     "end": _ended,
     "rewind": _rewound,
+    "rewound": _rewind_heard,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeVar
 
 from .rules import Answer, Chain, Commit, Entry, Record, replay
-from .setup import Setup
+from .setup import Fault, Setup
 
 T = TypeVar("T")
 
@@ -180,6 +180,11 @@ def is_owned(state: State) -> bool:
         return False
     front = state.fronts[owner - 1]
     return not front.paused and front.task.nonce == state.record.nonce
+
+
+def is_on_disk(setup: Setup, state: State) -> bool:
+    """Whether what the store tells now would survive it: with a disk that may be behind, replies wait for that."""
+    return Fault.STORE_CRASH not in setup.kinds or state.disk == state.record
 
 
 def tidied(state: State) -> State:
