@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from . import agent, clients, committing, faults, replacing
 from .edges import Edges
-from .promises import EVERY_REQUEST_ENDS, OF_STATES, OF_STEPS, is_answered
+from .promises import EVERY_REQUEST_ENDS, first_broken, is_answered
 from .setup import Setup
 from .state import State, initial
 from .steps import FAIR, Moves, Step, in_words
@@ -130,7 +130,7 @@ class Exploration:
                     found.append((after_number, after))
                 if step.name in FAIR and not self._answered[number]:
                     self._fair.add(number, after_number)
-                broken = self._broken(state, step, after, is_new)
+                broken = first_broken(self._setup, state, step, after, is_new=is_new)
                 if broken:
                     self._violation = Violation(broken, (*self._walk(number)[0], step))
                     return []
@@ -144,15 +144,6 @@ class Exploration:
             self._parents.append(parent)
             self._answered.append(is_answered(state))
         return number, number == fresh
-
-    def _broken(self, before: State, step: Step, after: State, is_new: bool) -> str:
-        for name, holds in OF_STEPS.items():
-            if not holds(self._setup, before, step, after):
-                return name
-        for name, is_kept in OF_STATES.items() if is_new else ():
-            if not is_kept(self._setup, after):
-                return name
-        return ""
 
     def _look_for_stuck(self) -> None:
         """From every state, fair steps alone have to lead to one where everybody is answered."""

@@ -17,9 +17,7 @@ from .steps import Step
 def durable(_setup: Setup, state: State) -> bool:
     """Each run that was told as committed is in the history, or its client hears that the session regressed."""
     return all(
-        not client.acked
-        or run_of(state.record.journal, request) == client.acked
-        or bool(state.excused & bit(request))
+        not client.acked or run_of(state.record.journal, request) == client.acked or bool(state.excused & bit(request))
         for request, client in enumerate(state.clients, 1)
     )
 
@@ -109,3 +107,14 @@ OF_STEPS: Final[dict[str, OfStep]] = {
 }
 EVERY_REQUEST_ENDS: Final = "every request ends"
 NAMES: Final = (*OF_STATES, *OF_STEPS, EVERY_REQUEST_ENDS)
+
+
+def first_broken(setup: Setup, before: State, step: Step, after: State, *, is_new: bool = True) -> str:
+    """The name of a promise that this step breaks, or nothing. A state that is not new was looked at before."""
+    for name, holds in OF_STEPS.items():
+        if not holds(setup, before, step, after):
+            return name
+    for name, is_kept in OF_STATES.items() if is_new else ():
+        if not is_kept(setup, after):
+            return name
+    return ""

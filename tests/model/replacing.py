@@ -5,7 +5,22 @@ from __future__ import annotations
 from .clients import acknowledge, settled
 from .rules import REWIND, Answer, Commit, Entry, Record, commit, raised, requests_of, run_of
 from .setup import Broken, Fault, Setup
-from .state import GONE, IDLE, Front, State, Task, Worker, bit, is_on_disk, is_owned, linked, tidied, with_front, with_worker
+from .state import (
+    GONE,
+    IDLE,
+    Front,
+    State,
+    Task,
+    Waits,
+    Worker,
+    bit,
+    is_on_disk,
+    is_owned,
+    linked,
+    tidied,
+    with_front,
+    with_worker,
+)
 from .steps import Moves, Step
 
 
@@ -90,6 +105,9 @@ def _read(setup: Setup, state: State, number: int, front: Front) -> Moves:
         # The store went back behind the raise: the old generation can commit again.
         yield Step("abandon", number, front.task.nonce), with_front(state, number, front._replace(task=IDLE))
         return
+    if setup.broken is Broken.RUN_AGAIN:
+        again = tuple(waits and Waits.UNDISPATCHED for waits in front.waiting)
+        state = with_front(state, number, front._replace(waiting=again))
     told = settled(state, number, is_sure=is_on_disk(setup, state))
     front = told.fronts[number - 1]._replace(task=front.task._replace(name="read", read=state.record))
     yield Step("read", number), tidied(with_front(told, number, front))
@@ -101,7 +119,7 @@ def _published(setup: Setup, state: State, number: int, front: Front) -> Moves:
     if record.nonce != nonce and setup.broken is not Broken.PUBLISH_UNCHECKED:
         yield Step("abandon", number, nonce), with_front(state, number, front._replace(task=IDLE))
         return
-    generation = record.generation if record.nonce == nonce else record.generation - 1
+    generation = record.generation if record.nonce == nonce else read.generation
     worker = _restored(setup, read, generation, len(front.waiting))
     at = worker.confirmed
     after = with_front(state, number, front._replace(task=IDLE, link=nonce, base=at, got=at))

@@ -1,4 +1,4 @@
-"""The state of the whole system, as nested tuples: the store, the workers, the front doors, the clients, the faults left.
+"""The state of the whole system, as nested tuples: store, workers, front doors, clients, and the faults left.
 
 Requests, workers and front doors are numbered from 1; 0 is none. Sets of them are bit masks.
 """

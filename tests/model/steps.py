@@ -48,7 +48,6 @@ FAIR: Final[dict[str, str]] = {
     "hear_rewind": "front door {who} hears that the rewind is committed",
     "sync": "the store's disk has everything",
     "tell_regressed": "the client of request {what} attaches with an etag that the store does not have",
-    "shadow": "the shadow of worker {who} takes over at eval {what}",
 }
 """Steps that are taken sooner or later if nothing else happens."""
 
