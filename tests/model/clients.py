@@ -80,18 +80,34 @@ def unlinked(front: Front) -> Front:
     return front._replace(link=0, base=0, got=0, held=0, reply=None, confirm=0, heard=0, suspects=False)
 
 
-def settled(state: State, number: int, *, is_blind: bool = False, is_sure: bool = True) -> State:
+def settled(
+    state: State, number: int, *, is_blind: bool = False, is_sure: bool = True, takes_back: bool = False
+) -> State:
     """The generation of the linked worker is over: each dispatched request is answered as the record says, which is
-    final. A blind front door does not look; one that is not sure promises nothing of what it finds."""
+    final. A blind front door does not look; one that is not sure promises nothing of what it finds; one that takes back
+    will dispatch again what it does not find."""
     journal = state.record.journal
     for request, waits in enumerate(state.fronts[number - 1].waiting, 1):
         if waits == Waits.DISPATCHED:
             run = 0 if is_blind else run_of(journal, request)
-            if not run:
+            if not run and takes_back:
+                state = _taken_back(state, number, request)
+            elif not run:
                 state = roll_back(state, number, request)
             else:
                 state = acknowledge(state, number, request, run) if is_sure else end(state, number, request)
     return with_front(state, number, unlinked(state.fronts[number - 1]))
+
+
+def _taken_back(state: State, number: int, request: int) -> State:
+    front = state.fronts[number - 1]
+    return with_front(state, number, front._replace(waiting=put(front.waiting, request, Waits.UNDISPATCHED)))
+
+
+def is_parked(state: State, front: Front) -> bool:
+    """Whether the record shows that the linked worker was parked, and no more since."""
+    record = state.record
+    return record.generation == linked(state, front).generation + 1 and not (record.worker or record.owner)
 
 
 def is_over(state: State, front: Front) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .clients import acknowledge, end, is_over, settled
+from .clients import acknowledge, end, is_over, is_parked, settled
 from .rules import Answer, Chain, Commit, commit, run_of
 from .setup import Broken, Setup
 from .state import Front, Reply, State, Waits, bit, is_on_disk, linked, state_at, with_front
@@ -26,7 +26,8 @@ def _answered(setup: Setup, state: State, number: int, front: Front) -> Moves:
     if front.reply and (is_sure or setup.broken is Broken.SYNC_UNCHECKED):
         yield Step("hear", number, front.reply.last), _hear(setup, state, number, front.reply)
     if is_sure and not front.task.name and is_over(state, front):
-        yield Step("settle", number, front.link), settled(state, number)
+        takes_back = setup.broken is Broken.PARKED_TAKEN_BACK and is_parked(state, front)
+        yield Step("settle", number, front.link), settled(state, number, takes_back=takes_back)
     for request in setup.requests if is_sure else ():
         if front.heard & bit(request):
             yield Step("look", number, request), _looked(state, number, request)
@@ -80,7 +81,9 @@ def _hear(setup: Setup, state: State, number: int, reply: Reply) -> State:
             chain = linked(state, front).chain[: reply.last]
             return _told(state, number, reply.last) if reply.journal[: reply.last] == chain else _bad(state, number)
         case Answer.FENCED:
-            return settled(state, number, is_blind=setup.broken is Broken.FENCED_MEANS_LOST)
+            takes_back = setup.broken is Broken.PARKED_TAKEN_BACK and is_parked(state, front)
+            is_blind = setup.broken is Broken.FENCED_MEANS_LOST
+            return settled(state, number, is_blind=is_blind, takes_back=takes_back)
         case Answer.GAP:
             return _gap(setup, state, number, reply.journal)
         case Answer.MISSING:

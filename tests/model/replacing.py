@@ -39,7 +39,7 @@ def _begun(setup: Setup, state: State, number: int, front: Front) -> Moves:
     if any(front.waiting) or front.suspects:
         yield from _replaced(setup, state, number, front)
     if setup.rewind and front.waiting[setup.rewind_request - 1] and state.record.nonce:
-        task = Task("rewind", state.record.nonce, state.record)
+        task = Task("rewind", read=state.record)
         yield Step("rewind_read", number), with_front(state, number, front._replace(task=task))
     if state.parks and front.link == state.record.worker and _is_idle(linked(state, front), front):
         yield _asked(setup, state, number, front)
@@ -178,24 +178,26 @@ def dead(worker: Worker) -> Worker:
 
 
 def _rewound(setup: Setup, state: State, number: int, front: Front) -> Moves:
-    seen, nonce = front.task.read, len(state.workers) + 1
+    seen, nonce = front.task.read, front.task.nonce or len(state.workers) + 1
     assert seen is not None
     answer, record = commit(state.record, _rewind(setup, seen, number, nonce), setup.rules)
     match answer:
         case Answer.OK:
-            task = Task("rewound", nonce)
-            state = state._replace(record=record, workers=(*state.workers, GONE))
+            task = Task("rewound", nonce, seen)
+            workers = (*state.workers, *(GONE,) * (nonce - len(state.workers)))
+            state = state._replace(record=record, workers=workers)
         case Answer.DUP:
-            task = Task("rewound")
+            task = Task("rewound", read=seen)
         case _:
             task = IDLE
     yield Step("rewind", number, nonce), with_front(state, number, front._replace(task=task))
 
 
 def _rewind_heard(setup: Setup, state: State, number: int, front: Front) -> Moves:
-    """Who made it replaces the worker; who hears of one that was made before has nothing more to do."""
+    """Who made it replaces the worker; who hears of one that was made before has nothing more to do. A lost
+    reply is asked for again, with the same nonce."""
     if state.faults and Fault.REPLY in setup.kinds:
-        lost = with_front(state, number, front._replace(task=IDLE))
+        lost = with_front(state, number, front._replace(task=front.task._replace(name="rewind")))
         yield Step("lose_rewind", number), lost._replace(faults=state.faults - 1)
     if is_on_disk(setup, state):
         nonce = front.task.nonce

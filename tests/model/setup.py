@@ -40,6 +40,7 @@ class Broken(Enum):
     NO_FENCE = "the script does not look at the generation"
     ACK_BEFORE_COMMIT = "a result goes out as committed before its commit"
     DEDUPE_FORGOTTEN = "the agent does not look whether an id is new"
+    PARKED_TAKEN_BACK = "what was dispatched to a worker that was parked is dispatched again, for it began nothing"
     RUN_AGAIN = "what a dead worker had is dispatched again by us"
     READ_BEFORE_RAISE = "the record is read before the generation is raised"
 

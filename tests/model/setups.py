@@ -55,6 +55,7 @@ BROKEN: Final[dict[Broken, tuple[Setup, str]]] = {
     Broken.NO_FENCE: (Setup(evals=1, kinds=_SUSPECTED), "single history"),
     Broken.ACK_BEFORE_COMMIT: (Setup(evals=1, faults=0), "durable"),
     Broken.DEDUPE_FORGOTTEN: (Setup(evals=1, attempts=2, faults=0), "not started again"),
+    Broken.PARKED_TAKEN_BACK: (Setup(faults=0, parks=1), "never twice on our own"),
     Broken.RUN_AGAIN: (Setup(evals=1, kinds=frozenset({Fault.WORKER})), "never twice on our own"),
     Broken.READ_BEFORE_RAISE: (Setup(evals=1, kinds=frozenset({Fault.WORKER})), "honest roll-back"),
 }

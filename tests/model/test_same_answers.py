@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from model.rules import Answer, Chain, Commit, Entry, Record, commit, raised
+from model.rules import REWIND, Answer, Chain, Commit, Entry, Record, commit, raised, replay
 from orchestrator.core import commits as real
 from orchestrator.core.session import Checkpoint
-from orchestrator.ports import Store
+from orchestrator.ports import Raised, Store
 from orchestrator.stores.memory import MemoryStore
 from orchestrator.stores.redis import RedisStore
 from support.commits import POLICY, chunk, entry, fresh_session
@@ -47,6 +48,12 @@ class Pair:
     nonces: dict[int, str]
     etags: dict[Chain, str]
     record: Record = field(default_factory=Record)
+    rewinds: int = 0
+
+    @property
+    def newest(self) -> int:
+        """The highest id that is known."""
+        return max((item.request for item in self.record.journal), default=0)
 
     async def raise_generation(self) -> None:
         """By compare-and-set, sometimes on a generation that is not current: then nothing happens."""
@@ -64,7 +71,7 @@ class Pair:
         first = len(record.journal) + 1 + pick.choice([0] * 8 + [1, -1, -2])
         requests = pick.sample(range(1, REQUESTS), k=pick.choice([1, 1, 1, 2, 3]))
         if pick.random() < 0.75:
-            requests = [max((item.request for item in record.journal), default=0) + at for at in (1, 2)]
+            requests = [self.newest + at for at in (1, 2)]
             requests = requests[: pick.choice([1, 1, 2])]
         entries = tuple(Entry(request, pick.choice([0] * 12 + [1]), record.nonce) for request in requests)
         return Commit(
@@ -77,7 +84,7 @@ class Pair:
             has_chunks=pick.random() < 0.9,
         )
 
-    def real(self, asked: Commit) -> real.Commit:
+    def translated(self, asked: Commit) -> real.Commit:
         """The same in the store's terms: a manifest that says which state it is, and etags that are hashes."""
         base, manifest = self.etags.get(asked.base, STRANGE_ETAG), manifest_of(asked.state)
         entries = tuple(
@@ -97,12 +104,44 @@ class Pair:
             last_event=asked.first,
         )
 
+    async def sent(self, asked: Commit, sent: real.Commit) -> real.CommitReply:
+        """To the store; a rewind twice, as if its reply had been lost."""
+        if not asked.raises:
+            return await self.store.commit(sent)
+        nonce = secrets.token_hex(16)
+        arguments = (sent, asked.entries[0].body - REWIND, Raised(asked.generation + 1, nonce), "front", 30.0)
+        reply = await self.store.rewind(*arguments)
+        if reply.answer is real.Answer.OK:
+            self.nonces[asked.raises] = nonce
+            assert commit(self.record, asked) == (Answer.OK, self.record)
+            assert await self.store.rewind(*arguments) == reply
+            self.rewinds += 1
+        return reply
+
+    def rewind(self) -> Commit:
+        """Back to one of the last states, or to one that there is not yet; sometimes by somebody who is late."""
+        record, last = self.record, len(self.record.journal)
+        # A commit of several evals has the state of the last one only; seq 0 has none.
+        states = [len(chain) for chain in self.etags if chain][-4:]
+        to = self.random.choice([*states, last + 5])
+        entry = Entry(self.newest + 1, REWIND + to, record.nonce)
+        return Commit(
+            generation=record.generation - (self.random.random() < 0.1),
+            nonce=record.nonce,
+            base=record.etag,
+            first=last + 1,
+            entries=(entry,),
+            state=replay(record.journal[:to]),
+            raises=max(self.nonces) + 1,
+            owner=1,
+        )
+
     async def commit(self) -> Answer:
         """The same commit on both; the answer, which has to be the same."""
-        asked = self.asked()
-        sent, before = self.real(asked), self.record
+        asked = self.rewind() if self.random.random() < 0.1 else self.asked()
+        sent, before = self.translated(asked), self.record
         answer, self.record = commit(before, asked)
-        reply = await self.store.commit(sent)
+        reply = await self.sent(asked, sent)
         assert reply.answer.value == answer.value, asked
         if answer is Answer.OK:
             self.etags[self.record.etag] = sent.etag
@@ -149,5 +188,6 @@ async def test_the_rules_and_the_stores_give_the_same_answers(make_store: Callab
                 await pair.raise_generation()
             seen.add(await pair.commit())
         assert seen == set(Answer)
+        assert pair.rewinds > 3
     finally:
         await store.close()

@@ -193,6 +193,11 @@ _BEHIND_THE_RAISE: Final = (
     *(*_FIRST, "submit 2 1", "attach 2 1", "dispatch 2 1", "execute 1 1", "backup"),
     *("worker_dies 1", "raise 2 2", "store_back"),
 )
+_STOPPED_PARKING: Final = (
+    *(*_COMMITTED, "confirm 1 1", "ask 1 1", "submit 2 2", "attach 2 1", "no dispatch 2 2"),
+    *("pause 1", "park_over 1", "dispatch 2 2", "start 1 2", "wake 1", "park 1 2"),
+    *("execute 1 2", "commit 2 2", "hear 2 2"),
+)
 
 ADDED: Final = (
     Trace(
@@ -221,5 +226,15 @@ ADDED: Final = (
         without=(*_BEHIND_THE_RAISE, "read 2", "commit 1 1"),
         promise="honest roll-back",
     ),
+    Trace(
+        number=13,
+        title="who parks is stopped after the agent agreed, for longer than the agent refuses requests",
+        setup=Setup(kinds=frozenset({Fault.PAUSE}), parks=1),
+        script=_STOPPED_PARKING,
+        ends={1: Told(committed=1), 2: Told(rolled_back=frozenset({1}))},
+        rule=Broken.PARKED_TAKEN_BACK,
+        without=(*_STOPPED_PARKING, "raise 2 3", "read 2", "publish 2 3", "dispatch 2 2", "start 3 2"),
+        promise="never twice on our own",
+    ),
 )
-"""Found here; the page's wording was right for a store that never loses what it answered."""
+"""Found here: where the page is silent."""
