@@ -41,6 +41,7 @@ def test_together_they_take_every_step() -> None:
     assert set(WORDS) - taken == ONLY_BROKEN
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("rule", Broken, ids=lambda rule: rule.name.lower())
 def test_a_rule_that_is_left_out_is_found(rule: Broken, capsys: pytest.CaptureFixture[str]) -> None:
     """With the promise that breaks, the shortest trace in words, and nothing to find once the rule is back."""
