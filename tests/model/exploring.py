@@ -45,7 +45,7 @@ class Report(NamedTuple):
     taken: Mapping[str, int]
     """How often each step was taken, by its name."""
     is_complete: bool
-    """False when the limit on states ended it."""
+    """False when a broken promise or the limit on states ended it."""
     violation: Violation | None
 
 
@@ -92,7 +92,7 @@ class Exploration:
 
     def run(self) -> Report:
         """Until there is no new state, or a promise is broken."""
-        gc.disable()  # nothing here makes cycles, and looking for them takes half of the time
+        gc.disable()  # nothing here makes cycles, and millions of tuples would be searched for them again and again
         try:
             return self._run()
         finally:
@@ -107,8 +107,8 @@ class Exploration:
                 self._progress(self._depth, len(self._parents), len(level))
             level = self._next_level(level)
             self._depth += bool(level)
-        is_complete = not level
-        if self._violation is None and is_complete:
+        is_complete = not level and self._violation is None
+        if is_complete:
             self._look_for_stuck()
         return Report(
             states=len(self._parents),
