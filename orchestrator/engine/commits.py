@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from orchestrator import faults
 from orchestrator.core.commits import Answer, Commit, CommitReply, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Record
@@ -134,7 +135,9 @@ class Committer:
             commit = self._sealer.commit(self.etag, batch, self._chunks.of(batch[-1].state.references))
             began = self._services.clock.monotonic()
             try:
+                faults.mark("before-commit")
                 reply = await self._services.store.commit(commit)
+                faults.mark("after-commit")
             except WireError as error:
                 if error.code != "store_unavailable":
                     self._damaged(error)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from orchestrator import faults
 from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.adopting import Adopter
 from orchestrator.engine.investigating import Investigator
@@ -148,7 +149,10 @@ class Connector:
     async def _raise_once(self, seen: int) -> Raised | None:
         services = self._services
         deadline_s = services.config.replace_deadline_s
-        return await services.store.raise_generation(self._session.id, seen, services.server, deadline_s)
+        faults.mark("before-raise")
+        raised = await services.store.raise_generation(self._session.id, seen, services.server, deadline_s)
+        faults.mark("after-raise")
+        return raised
 
     async def _raise(self, record: Record) -> Raised:
         seen = record.generation
