@@ -4,9 +4,9 @@ One object a line, told apart by `record`:
 
 - `header`: first. `version`, `campaign`, `seed`, `allows` (errors that are promised to be possible here).
 - `operation`: one request sent once. `client`, `session`, `connection`, `id`, `begin` and `end` (monotonic nanoseconds,
-  of the one clock of the campaign), and `outcome`, as the client saw it. Its `state` is `committed`, `kept`, `error` (with
-  `code`), `lost` (the connection ended first) or `unanswered` (it did not, and no answer came in time). Sent again, it is
-  a new operation.
+  of the one clock of the campaign), and `outcome`, as the client saw it. Its `state` is `committed`, `kept`, `error`
+  (with `code`), `lost` (the connection ended first) or `unanswered` (it did not, and no answer came in time). Sent
+  again, it is a new operation.
 - `event`: what came by itself, in order. `type` is `cursor` (with `cursor`, of an event of the session), `committed`,
   `rolled_back` (with `to`), `gap`, or `answer` (a terminal to a request that had one on this connection).
 - `fault`: what was done to the servers, and when. No rule needs it; it tells the reader.
