@@ -28,7 +28,10 @@ class Unanswered(Exception):
 
 
 class Connection:
-    """Ends itself when its server does. `listener` gets each envelope that answers nothing, or answers once more."""
+    """Ends itself when its server does. `listener` gets each envelope that answers nothing, or answers once more.
+
+    An answer to a request that its client has given up is nobody's.
+    """
 
     def __init__(self, http: aiohttp.ClientSession, listener: Callable[[Envelope], None]) -> None:
         self._http = http
@@ -68,7 +71,7 @@ class Connection:
         answer = self._open.get(said.get("id") or "")
         if said["type"] in TERMINALS and answer is not None and not answer.done():
             answer.set_result(said)
-        else:
+        elif answer is None or not answer.cancelled():
             self._listener(said)
 
     async def ask(self, id_: str, type_: str, payload: Envelope, within_s: float) -> Envelope:

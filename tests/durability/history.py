@@ -8,7 +8,8 @@ One object a line, told apart by `record`:
   (with `code`), `lost` (the connection ended first) or `unanswered` (it did not, and no answer came in time). Sent
   again, it is a new operation.
 - `event`: what came by itself, in order. `type` is `cursor` (with `cursor`, of an event of the session), `committed`,
-  `rolled_back` (with `to`), `gap`, or `answer` (a terminal to a request that had one on this connection).
+  `rolled_back` (with `to`, and `attaching`: told on the way back, before the answer to `attach`), `gap`, or `answer` (a
+  terminal to a request that had one on this connection).
 - `fault`: what was done to the servers, and when. No rule needs it; it tells the reader.
 - `observation`: after the faults, one for each session. `list` and `counter` of its namespace, `journal` as seq and id,
   `seq` and `etag`.

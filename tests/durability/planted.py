@@ -14,7 +14,7 @@ from typing import Final
 from orchestrator.core.commits import chain
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.session import KnownId
-from orchestrator.engine import commits
+from orchestrator.engine import commits, session
 from orchestrator.engine.services import digest
 from orchestrator.stores.redis import RedisStore, wire
 
@@ -34,7 +34,7 @@ def _without(line: bytes, instead: bytes) -> None:
         source = found.source.replace(line, instead)
         return wire.Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode("ascii"))
 
-    wire.script = script  # type: ignore[assignment]
+    vars(wire)["script"] = script
 
 
 def _no_fence() -> None:
@@ -46,7 +46,7 @@ class _EarlyCommitter(commits.Committer):
 
     def add(self, outcome: Outcome) -> bool:
         """See `Committer`."""
-        base = self.etag if not self.waiting else ""
+        base = self.etag
         is_new = super().add(outcome)
         if is_new:
             etags = chain(base, (outcome,), digest(outcome.state.manifest))
@@ -55,18 +55,16 @@ class _EarlyCommitter(commits.Committer):
 
 
 def _early_answer() -> None:
-    from orchestrator.engine import session
-
-    session.Committer = _EarlyCommitter  # type: ignore[misc]
+    vars(session)["Committer"] = _EarlyCommitter
 
 
 def _no_dedupe() -> None:
     _without(_KNOWN, b"  if false then")
 
-    async def known_ids(self: RedisStore, session: str) -> Sequence[KnownId]:
+    async def known_ids(self: RedisStore, session_id: str) -> Sequence[KnownId]:
         return ()
 
-    RedisStore.known_ids = known_ids  # type: ignore[method-assign]
+    setattr(RedisStore, "known_ids", known_ids)  # noqa: B010 - an assignment is an error to the type checker
 
 
 BUGS: Final[dict[str, Callable[[], None]]] = {

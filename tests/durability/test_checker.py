@@ -48,7 +48,7 @@ def _clean() -> Story:
             _event(210, "cursor", cursor="1.1"),
             _event(410, "cursor", cursor="1.2"),
             _event(560, "committed", target="c0-5", seq=4, etag="etag-4", durable="fsync"),
-            _event(640, "rolled_back", to=4),
+            _event(640, "rolled_back", to=4, attaching=False),
             _event(650, "cursor", cursor="2.0"),
         ],
         "fault": [{"at": 330, "what": "server killed"}],
@@ -151,7 +151,7 @@ def _older_number(story: Story) -> None:
 
 
 def _weak(story: Story) -> None:
-    story["operation"][1]["outcome"]["durable"] = "memory"
+    story["operation"][1]["outcome"]["durable"] = "none"
 
 
 def _silent(story: Story) -> None:
@@ -215,6 +215,14 @@ def test_a_planted_history_is_rejected_by_name(tmp_path: Path, plant: Callable[[
 
     assert _found(tmp_path, story) == names
     assert main([str(tmp_path / "history")]) == 1
+
+
+def test_a_client_that_comes_back_hears_of_what_it_saw_of_older_generations_only(tmp_path: Path):
+    """Its cursor may be older than what it was told out of the store: the state and the journal decide then."""
+    story = _clean()
+    story["event"][3].update(to=3, attaching=True)
+
+    assert _found(tmp_path, story) == set()
 
 
 def test_a_loss_is_excused_only_by_a_regress_that_the_campaign_makes_and_a_client_heard_later(tmp_path: Path):

@@ -30,6 +30,8 @@ RETRY_AGAIN_S: Final = 0.05
 """Between tries."""
 KEPT_WAIT_S: Final = 0.5
 """How long a client waits for the `committed` of a kept result before it asks by the same id."""
+ROAMING: Final = 0.04
+"""Of the evals of a client that roams, so many are the first on another front door."""
 TRIES_MAX: Final = 2000
 """Of one id; beyond it the campaign itself is broken."""
 
@@ -52,6 +54,7 @@ class Client:
         self._http: aiohttp.ClientSession | None = None
         self._connection: Connection | None = None
         self._connections = 0
+        self._attaching = False
         self._cursor: str | None = None
         self._committed: dict[str, asyncio.Event] = {}
         self._sent = 0
@@ -61,6 +64,8 @@ class Client:
         """How long each way back took: from the loss to the answer to `attach`."""
         self.think_s = 0.0
         """Up to so long a pause between two evals."""
+        self.roams = False
+        """Whether it goes to another front door now and then, though the one it has serves it well."""
 
     async def __aenter__(self) -> Client:
         self._http = aiohttp.ClientSession()
@@ -76,6 +81,9 @@ class Client:
     async def run(self, stop: asyncio.Event) -> None:
         """One id after the other."""
         while not stop.is_set():
+            if self.roams and self._random.random() < ROAMING:
+                self._door += 1
+                await self._leave()
             self._sent += 1
             id_ = f"{self.name}-{self._sent}"
             await self.carry_through(id_, EVAL_CODE.format(id=id_, pause=self._pause()))
@@ -156,10 +164,12 @@ class Client:
         connection = Connection(self._http, lambda said: self._heard(number, said))
         self._connection = connection
         await connection.dial(self._doors[self._door % len(self._doors)]())
+        self._attaching = True
         wanted: dict[str, Any] = {"session": self.session}
         if self._cursor is not None:
             wanted["cursor"] = self._cursor
         said = await connection.ask(f"{self.name}-attach-{number}", "attach", wanted, self._patience_s)
+        self._attaching = False
         if said["type"] == "error":
             raise Lost(said["payload"]["code"])
         return connection
@@ -176,7 +186,7 @@ class Client:
             more = {name: payload[name] for name in ("target", "seq", "etag", "durable")}
             self._committed.setdefault(payload["target"], asyncio.Event()).set()
         elif type_ == "rolled_back":
-            more = {"to": payload["to"], "cause": payload.get("cause")}
+            more = {"to": payload["to"], "cause": payload.get("cause"), "attaching": self._attaching}
         elif type_ == "gap":
             more = {"from": payload["from"]}
         elif type_ in ("result", "error", "reply", "pong"):

@@ -81,6 +81,15 @@ class Server:
         self._process = None
         return status
 
+    async def ends_by_itself(self, within_s: float) -> bool:
+        """Whether its process is over in time, though nobody ended it from here."""
+        assert self._process is not None
+        try:
+            await asyncio.wait_for(self._process.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
+
     @property
     def runs(self) -> bool:
         """Whether there is a process to end."""

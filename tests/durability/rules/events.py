@@ -9,13 +9,17 @@ from .finding import Acknowledged, Finding, acknowledged, regressed_at, sessions
 
 
 def rolled_back(history: History) -> Iterator[Finding]:
-    """Nothing acknowledged is rolled back."""
+    """Nothing acknowledged is rolled back.
+
+    Told to a client that comes back, it means what that one saw of generations up to its cursor's, and it may know more
+    by now: whether that still stands is for the rules about the state.
+    """
     for session in sessions(history):
         if regressed_at(history, session) is not None:
             continue
         known = acknowledged(history, session)
         for event in history.events_of(session):
-            if event["type"] == "rolled_back":
+            if event["type"] == "rolled_back" and not event["attaching"]:
                 yield from _below(known, session, event["to"], event["at"])
 
 
