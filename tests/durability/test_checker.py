@@ -237,6 +237,20 @@ def test_a_loss_is_excused_only_by_a_regress_that_the_campaign_makes_and_a_clien
     assert _found(tmp_path, story) == set()
 
 
+def test_between_two_regresses_a_number_is_not_given_twice_in_silence(tmp_path: Path):
+    """The first time the store went back nobody was told; that the second time was told does not excuse it."""
+    story = _clean()
+    story["header"]["allows"] = ["session_regressed"]
+    story["operation"][5:] = [
+        _operation(6, {**_acknowledged(4), "etag": "another"}),
+        _operation(7, {"state": "error", "code": "session_regressed"}),
+    ]
+    _state(story).update(list=["c0-2", "c0-3"], counter=2, seq=3, etag="etag-3")
+    del _state(story)["journal"][3:]
+
+    assert _found(tmp_path, story) == {"sequence", "two_etags"}
+
+
 @pytest.mark.parametrize("keep", [0, 1, 5, -1], ids=["nothing", "header", "half", "no_end"])
 def test_a_file_that_is_empty_or_cut_is_an_error_and_no_pass(tmp_path: Path, keep: int):
     """Status 2, which is neither pass nor finding."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..history import History
-from .finding import Acknowledged, Finding, acknowledged, regressed_at, sessions
+from .finding import Acknowledged, Finding, acknowledged, regresses, sessions
 
 
 def rolled_back(history: History) -> Iterator[Finding]:
@@ -15,7 +15,7 @@ def rolled_back(history: History) -> Iterator[Finding]:
     by now: whether that still stands is for the rules about the state.
     """
     for session in sessions(history):
-        if regressed_at(history, session) is not None:
+        if regresses(history, session):
             continue
         known = acknowledged(history, session)
         for event in history.events_of(session):

@@ -59,11 +59,21 @@ def acknowledged(history: History, session: str) -> Acknowledged:
     return sorted(found, key=lambda item: item[2])
 
 
-def regressed_at(history: History, session: str) -> int | None:
-    """When a client first heard `session_regressed`, where the campaign allows it."""
+def regresses(history: History, session: str) -> list[int]:
+    """When clients heard `session_regressed`, where the campaign allows it."""
     if "session_regressed" not in history.allows:
-        return None
+        return []
     told = [
         item["end"] for item in history.operations_of(session) if item["outcome"].get("code") == "session_regressed"
-    ] + [item["at"] for item in history.events_of(session) if item.get("cause") == "session_regressed"]
-    return min(told, default=None)
+    ]
+    told += [item["at"] for item in history.events_of(session) if item.get("cause") == "session_regressed"]
+    return sorted(told)
+
+
+def eras(history: History, session: str) -> list[Acknowledged]:
+    """What was acknowledged, cut in pieces where a client heard that the store had gone back: one chain each."""
+    ends = [*regresses(history, session), None]
+    found: list[Acknowledged] = [[] for _ in ends]
+    for item in acknowledged(history, session):
+        found[next(number for number, end in enumerate(ends) if end is None or item[2] < end)].append(item)
+    return found

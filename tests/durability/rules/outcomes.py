@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ..history import History
-from .finding import Finding, acknowledged, appends, observed, regressed_at, sessions
+from .finding import Acknowledged, Finding, acknowledged, appends, eras, observed, regresses, sessions
 
 NOT_STARTED: Final = frozenset({"store_unavailable", "busy", "capacity", "cancelled", "rate_limited"})
 """Errors that say: nothing was started."""
@@ -23,7 +23,7 @@ UNSURE: Final = frozenset({"draining", "outcome_unknown", "session_regressed"})
 def disagrees(history: History) -> Iterator[Finding]:
     """The value that an eval answered with, its length of the list, is its place in the list."""
     for session, names, _ in observed(history):
-        if regressed_at(history, session) is not None:
+        if regresses(history, session):
             continue
         place = {id_: index + 1 for index, id_ in enumerate(names)}
         for item in history.operations_of(session):
@@ -48,47 +48,52 @@ def undone(history: History) -> Iterator[Finding]:
 def sequence(history: History) -> Iterator[Finding]:
     """A number belongs to one eval, an eval has one number, and later evals have larger ones."""
     for session in sessions(history):
-        if regressed_at(history, session) is not None:
-            continue
-        owners: dict[int, str] = {}
-        numbers: dict[str, int] = {}
-        for id_, outcome, _ in acknowledged(history, session):
-            seq = outcome["seq"]
-            if owners.setdefault(seq, id_) != id_:
-                yield Finding("sequence", session, f"{id_} and {owners[seq]} are both number {seq}")
-            if numbers.setdefault(id_, seq) != seq:
-                yield Finding("sequence", session, f"{id_} was number {numbers[id_]} and then {seq}")
-        yield from _in_time(history, session)
+        for era in eras(history, session):
+            yield from _one_to_one(session, era)
+            yield from _in_time(history, session, era)
 
 
-def _in_time(history: History, session: str) -> Iterator[Finding]:
-    ends = sorted((at, outcome["seq"], id_) for id_, outcome, at in acknowledged(history, session))
-    done = [item for item in history.operations_of(session) if item["outcome"]["state"] == "committed"]
-    first_sent: dict[str, int] = {}
+def _one_to_one(session: str, era: Acknowledged) -> Iterator[Finding]:
+    owners: dict[int, str] = {}
+    numbers: dict[str, int] = {}
+    for id_, outcome, _ in era:
+        seq = outcome["seq"]
+        if owners.setdefault(seq, id_) != id_:
+            yield Finding("sequence", session, f"{id_} and {owners[seq]} are both number {seq}")
+        if numbers.setdefault(id_, seq) != seq:
+            yield Finding("sequence", session, f"{id_} was number {numbers[id_]} and then {seq}")
+
+
+def _in_time(history: History, session: str, era: Acknowledged) -> Iterator[Finding]:
+    """What was first sent when another one had its number already has a larger one."""
+    sent: dict[str, int] = {}
     for item in history.operations_of(session):
-        first_sent[item["id"]] = min(item["begin"], first_sent.get(item["id"], item["begin"]))
-    highest, owner, at = 0, "", 0
-    for item in sorted(done, key=lambda item: first_sent[item["id"]]):
-        while at < len(ends) and ends[at][0] < first_sent[item["id"]]:
-            if ends[at][1] > highest:
-                highest, owner = ends[at][1], ends[at][2]
-            at += 1
-        if item["outcome"]["seq"] <= highest and item["id"] != owner:
-            words = f"{item['id']} is number {item['outcome']['seq']}, and was sent when {owner} was {highest} already"
+        sent[item["id"]] = min(item["begin"], sent.get(item["id"], item["begin"]))
+    highest, owner, heard = 0, "", 0
+    for id_, outcome, _ in sorted(era, key=lambda item: sent[item[0]]):
+        while heard < len(era) and era[heard][2] < sent[id_]:
+            if era[heard][1]["seq"] > highest:
+                highest, owner = era[heard][1]["seq"], era[heard][0]
+            heard += 1
+        if outcome["seq"] <= highest:
+            words = f"{id_} is number {outcome['seq']}, and was sent when {owner} was {highest} already"
             yield Finding("sequence", session, words)
 
 
 def etags(history: History) -> Iterator[Finding]:
     """One chain: no number ever has two etags."""
     for session in sessions(history):
-        if regressed_at(history, session) is not None:
-            continue
-        seen: dict[int, str] = {}
-        told = [(outcome["seq"], outcome["etag"]) for _, outcome, _ in acknowledged(history, session)]
-        told += [(item["seq"], item["etag"]) for item in history.observations if item["session"] == session]
-        for seq, etag in told:
-            if etag and seen.setdefault(seq, etag) != etag:
-                yield Finding("two_etags", session, f"number {seq} has the etags {seen[seq]} and {etag}")
+        pieces = [[(outcome["seq"], outcome["etag"]) for _, outcome, _ in era] for era in eras(history, session)]
+        pieces[-1] += [(item["seq"], item["etag"]) for item in history.observations if item["session"] == session]
+        for piece in pieces:
+            yield from _one_etag(session, piece)
+
+
+def _one_etag(session: str, told: list[tuple[int, str]]) -> Iterator[Finding]:
+    seen: dict[int, str] = {}
+    for seq, etag in told:
+        if etag and seen.setdefault(seq, etag) != etag:
+            yield Finding("two_etags", session, f"number {seq} has the etags {seen[seq]} and {etag}")
 
 
 def durable(history: History) -> Iterator[Finding]:

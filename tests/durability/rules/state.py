@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from ..history import History
-from .finding import SETUP, Finding, acknowledged, appends, observed, regressed_at, sessions
+from .finding import SETUP, Finding, acknowledged, appends, observed, regresses, sessions
 
 
 def observed_sessions(history: History) -> Counter[str]:
@@ -28,9 +28,9 @@ def unobserved(history: History) -> Iterator[Finding]:
 def lost(history: History) -> Iterator[Finding]:
     """What was acknowledged is in the list, unless it was said, later, that the store went back."""
     for session, names, _ in observed(history):
-        there, excused = set(names), regressed_at(history, session)
+        there, excused = set(names), max(regresses(history, session), default=0)
         gone = {id_: outcome for id_, outcome, at in acknowledged(history, session)
-                if appends(id_) and id_ not in there and (excused is None or at > excused)}  # fmt: skip
+                if appends(id_) and id_ not in there and at > excused}  # fmt: skip
         for id_, outcome in gone.items():
             yield Finding("lost", session, f"{id_} was acknowledged as {outcome['seq']} and is not in the list")
 

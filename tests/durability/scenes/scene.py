@@ -40,8 +40,10 @@ class Order:
     runtime: str = "docker"
     doors: int = 1
     bug: str = ""
+    by_time: bool = False
+    """Whether `faults` are seconds."""
     told: Callable[[int], None] = lambda done: None
-    """Hears how many faults there were so far."""
+    """Hears how many faults there were so far, or how many seconds are over."""
 
     @property
     def history(self) -> Path:
@@ -87,6 +89,7 @@ class Scene:
         self.random = Random(f"{order.campaign} {order.seed} faults")
         self.faults = Counter[str]()
         self._seen: dict[str, int] = {}
+        self._began = time.monotonic()
 
     @property
     def sessions(self) -> list[str]:
@@ -97,7 +100,7 @@ class Scene:
         """One more fault of that name was done."""
         self.faults[what] += 1
         self.recorder.add("fault", at=time.monotonic_ns(), what=what)
-        self.order.told(self.faults.total())
+        self.order.told(int(time.monotonic() - self._began) if self.order.by_time else self.faults.total())
 
     @property
     def is_done(self) -> bool:
