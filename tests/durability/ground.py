@@ -136,11 +136,23 @@ class Ground:
 
     def worker_of(self, session: str) -> str:
         """As the store's record has it; empty: none."""
-        reply = self.redis.command("HGET", session_keys(session).record, "worker")
-        head, _, rest = reply.partition(b"\r\n")
-        text = rest[: int(head[1:])] if head.startswith(b"$") and int(head[1:]) > 0 else b""
+        text = self._of_record(session, "worker")
         found: str = json.loads(text)["worker"] if text else ""
         return found
+
+    def _of_record(self, session: str, field: str) -> bytes:
+        reply = self.redis.command("HGET", session_keys(session).record, field)
+        head, _, rest = reply.partition(b"\r\n")
+        return rest[: int(head[1:])] if head.startswith(b"$") and int(head[1:]) > 0 else b""
+
+    async def has_another_worker(self, session: str, worker: str, within_s: float) -> bool:
+        """Whether the session gets one in time."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while asyncio.get_running_loop().time() < deadline:
+            if await asyncio.to_thread(self.worker_of, session) not in ("", worker):
+                return True
+            await asyncio.sleep(0.005)
+        return False
 
     async def restart_redis(self, away_s: float) -> None:
         """-9, and again on the same files after a while."""

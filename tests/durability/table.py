@@ -35,7 +35,8 @@ class Campaign:
         for number in range(-(-faults // self.piece)):
             yield Order(
                 self.name, seed + number, min(self.piece, faults - number * self.piece), folder,
-                runtime or self.runtimes[(seed + number) % len(self.runtimes)], doors or self.doors, by_time=self.unit == "seconds",
+                runtime or self.runtimes[(seed + number) % len(self.runtimes)], doors or self.doors,
+                by_time=self.unit == "seconds",
             )  # fmt: skip
 
 

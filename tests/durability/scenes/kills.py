@@ -10,6 +10,7 @@ from typing import Final
 from durability.ground import Layout
 from durability.plan import RARE, draw_plan
 from durability.scenes.scene import Figures, Order, Scene, Staff, play
+from orchestrator.faults import POINTS
 from orchestrator.stores.keys import session_keys
 from support.server import Server
 
@@ -17,8 +18,8 @@ Fault = Callable[[Scene], Awaitable[None]]
 
 HELD_EVERY: Final = 4
 """Of the kills of workers, every so manieth comes while a commit of that session is on its way."""
-HELD_S: Final = 0.4
-"""How long such a commit stays on its way."""
+HELD_S: Final = 1.5
+"""How long such a commit stays on its way at most: until the session has a worker that restored without it."""
 POINT_WAIT_S: Final = 3.0
 """How long a front door may take to come to its marked point; then it is killed where it is."""
 
@@ -51,9 +52,10 @@ async def _kill_with_a_commit_on_its_way(scene: Scene, session: str) -> None:
     network.hold_next(lambda data: keys.order in data and keys.state in data)
     try:
         await asyncio.wait_for(network.holds.wait(), POINT_WAIT_S)
+        worker = await asyncio.to_thread(scene.ground.worker_of, session)
         if await scene.ground.kill_worker(session):
             scene.count("worker, commit on its way")
-        await asyncio.sleep(HELD_S)
+            await scene.ground.has_another_worker(session, worker, HELD_S)
     except TimeoutError:
         pass
     finally:
@@ -72,7 +74,9 @@ async def doors(order: Order) -> Figures:
 async def _kill_doors(scene: Scene) -> None:
     while not scene.is_done:
         door = scene.random.choice(scene.ground.doors)
-        plan = draw_plan(scene.random, "kill") if scene.random.random() < 0.5 else ""
+        points = scene.order.points
+        is_marked = bool(points) or scene.random.random() < 0.5
+        plan = draw_plan(scene.random, "kill", points or POINTS) if is_marked else ""
         await restart_with(scene, door, plan)
         if plan:
             await _let_it_end(scene, door, plan.partition("=")[0])

@@ -40,6 +40,8 @@ class Order:
     runtime: str = "docker"
     doors: int = 1
     bug: str = ""
+    points: tuple[str, ...] = ()
+    """Where front doors are killed, and nowhere else; empty: at all marked points, and at random moments."""
     by_time: bool = False
     """Whether `faults` are seconds."""
     told: Callable[[int], None] = lambda done: None
