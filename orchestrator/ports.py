@@ -7,16 +7,26 @@ that all of them pass (`tests/contract`).
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.commits import Commit, CommitReply
+from orchestrator.core.commits import Commit, CommitReply, Entry
 from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.paging import Position
 from orchestrator.core.principal import Principal
 from orchestrator.core.sandbox import SandboxSpec
-from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
+from orchestrator.core.session import (
+    Checkpoint,
+    KeptStates,
+    KnownId,
+    OpenId,
+    Pin,
+    Record,
+    Seed,
+    SessionPolicy,
+    WorkerAddress,
+)
 
 
 class Clock(Protocol):
@@ -92,8 +102,8 @@ class Runtime(Protocol):
     async def stop(self, worker: str) -> None:
         """End it and everything that belongs to it: processes, folder, uid, cgroup."""
 
-    async def fate(self, worker: str) -> WorkerFate:
-        """Whether it lives, and if not, how it ended, as far as is known."""
+    async def fate(self, worker: WorkerAddress) -> WorkerFate:
+        """Whether it lives, whoever started it, and if not, how it ended, as far as is known."""
 
     async def list_workers(self) -> Sequence[str]:
         """Ids of all workers that carry our label, whoever started them."""
@@ -142,13 +152,19 @@ class Store(Protocol):
     async def read(self, session: str) -> Record | None:
         """The record as it is now."""
 
-    async def raise_generation(self, session: str, seen: int, owner: str, deadline_s: float) -> Raised | None:
+    async def raise_generation(
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = ""
+    ) -> Raised | None:
         """Compare-and-set: generation + 1 with a fresh random nonce, if `seen` is still current (and any replacement
-        under way by another owner has passed its deadline); None otherwise: read again."""
+        under way by another owner has passed its deadline); None otherwise: read again. `cause`: see `Record`."""
 
     async def publish(self, session: str, raised: Raised, worker: WorkerAddress | None) -> bool:
         """Make the worker's address known (None: the session has no worker now); False unless generation and nonce
         are current."""
+
+    async def park(self, session: str, seen: Raised, seq: int) -> bool:
+        """Generation + 1 with a fresh nonce, no worker and no owner, in one step: for a worker that agreed to end.
+        False, and nothing was changed, unless generation and nonce are those `seen` and `seq` is the last one."""
 
     async def commit(self, commit: Commit) -> CommitReply:
         """The one script of durability.md. Safe to repeat with the same arguments."""
@@ -159,8 +175,41 @@ class Store(Protocol):
     async def withdraw(self, wanted: Sequence[Intent]) -> None:
         """These were not started after all."""
 
-    async def checkpoint(self, session: str) -> Checkpoint | None:
-        """The last committed state, None when nothing was committed."""
+    async def checkpoint(self, session: str, at: int | str | None = None) -> Checkpoint | None:
+        """The last committed state, or that of a seq or of a pin's name; None when there is none, or it is not kept."""
+
+    async def kept_states(self, session: str) -> KeptStates:
+        """Which states there are to go back to."""
+
+    async def rewind(self, commit: Commit, to: int, raised: Raised, owner: str, deadline_s: float) -> CommitReply:
+        """A commit of one entry whose state is that of seq `to` (its references, its manifest sealed anew), and in the
+        same step `raised`: the commit's generation + 1, with a nonce of the caller's. GAP when the state is not kept
+        any more. Safe to repeat."""
+
+    async def pin(self, session: str, pin: Pin) -> bool:
+        """Keep the state of `pin.seq` under the name, in place of what it named before; False when that state, with
+        that etag, is not kept any more, `WireError("quota_exceeded")` when the session has `pins_max`."""
+
+    async def unpin(self, session: str, name: str) -> bool:
+        """Let go of it; False when there is no such name."""
+
+    async def fork(
+        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed, opened: OpenId | None = None
+    ) -> Record | None:
+        """A new session of the parent's lineage that begins with the parent's state of a seq or a pin; the references
+        are taken in the same step. None when the lineage has `lineage_max` sessions: then copy, by `put` and `plant`.
+        Raises `WireError("not_found")` when that state, with the seed's etag, is not kept any more. `opened`: see
+        `create`."""
+
+    async def put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+        """Sealed chunks for a session that is going to be planted; what is not counted in time goes by itself."""
+
+    async def plant(
+        self, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry] = (),
+        opened: OpenId | None = None,
+    ) -> Record | None:  # fmt: skip
+        """A new session, alone in its lineage, that begins with this state and, up to its seq, these journal entries
+        and ids. None when a chunk is absent. `opened`: see `create`."""
 
     async def chunks(self, session: str, references: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Sealed chunks by content id; those absent are left out."""
@@ -174,8 +223,8 @@ class Store(Protocol):
     async def journal(self, session: str, first: int, last: int) -> Sequence[tuple[int, bytes]]:
         """Sealed blobs of the evals `first`..`last` that are kept, in order."""
 
-    async def touch(self, sessions: Sequence[str]) -> None:
-        """A front door has these sessions in hand: `seen_at` is now."""
+    async def touch(self, sessions: Sequence[str], linked: Collection[str] = ()) -> None:
+        """A front door has these sessions in hand: `seen_at` is now; of those in `linked`, `linked_at` as well."""
 
     async def sessions_of(
         self, tenant: str, after: Position | None, count: int
@@ -197,3 +246,25 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Send what waits, then release connections."""
+
+
+class BlobStore(Protocol):
+    """Where large chunks lie: a folder, later an object store. Names are ours and never used twice for other bytes.
+
+    Every method raises `WireError("store_unavailable")` when it does not answer in time.
+    """
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Durable when this returns. One that is there stays as it is: the same name is the same bytes."""
+
+    async def get(self, name: str) -> bytes | None:
+        """The bytes, or None."""
+
+    def names(self, prefix: str) -> AsyncIterator[str]:
+        """Names that begin so; no order is promised."""
+
+    async def delete(self, name: str) -> None:
+        """Nothing to delete is success."""
+
+    async def close(self) -> None:
+        """Release what is held."""

@@ -37,6 +37,12 @@ class SessionPolicy:
     """All limits in force, by name."""
     acts_outside: bool = False
     """Its evals may act beyond the sandbox: what may have run is not run again unasked."""
+    park_unsaved: bool = True
+    """Whether its worker may be ended to save memory while names are in it that no checkpoint keeps."""
+    origin: str = ""
+    """The session whose state it was made from; empty for one that began with nothing."""
+    origin_seq: int = 0
+    """The seq of that state, and its own first one: until it commits something it holds a copy."""
 
 
 def with_all_limits(policy: SessionPolicy, operator: Mapping[str, int]) -> SessionPolicy:
@@ -79,6 +85,10 @@ class Record:
     owner: str = ""
     deadline: float = 0.0
     """Of a replacement under way, by the store's clock."""
+    cause: str = ""
+    """Why the current generation was raised: an error code, `rewind`, `parked`, or nothing for the first worker."""
+    linked_at: float = 0.0
+    """When a front door that is linked to the worker last said so, by the store's clock, Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,36 @@ class Checkpoint:
     seq: int
     generation: int
     """The generation that committed it (it is part of what the manifest is bound to)."""
+    manifest: bytes
+    references: tuple[bytes, ...]
+    etag: str = ""
+    """The session's etag after that eval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A state that is kept under a name for as long as its session."""
+
+    name: str
+    seq: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStates:
+    """What `rewind`, `fork` and `open from` may go to."""
+
+    seqs: tuple[int, ...]
+    """Of the last states, oldest first; the last one is the current state."""
+    pins: tuple[Pin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """The state that a new session begins with: sealed for that session, generation 0 and this seq."""
+
+    seq: int
+    etag: str
     manifest: bytes
     references: tuple[bytes, ...]
 

@@ -95,7 +95,18 @@ class Folders:
         folder = self.root / worker
         with contextlib.suppress(OSError):
             folder.chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not self._removed_by_name(worker):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _removed_by_name(self, worker: str) -> bool:
+        """Whether it held no more than its socket and is gone: this needs no descriptor, and a start may have failed
+        for want of one."""
+        try:
+            self.socket(worker).unlink(missing_ok=True)
+            (self.root / worker).rmdir()
+        except OSError:
+            return False
+        return True
 
     def workers(self) -> list[str]:
         """Ids of the workers that have one."""

@@ -54,8 +54,10 @@ class Kind:
     REPLAY: Final = 8  # u64 event number. Answer: the kept events after it on this link, then REPLY
     CREDIT: Final = 9  # u64: so many more bytes of output may be on their way to this link
     CHUNK: Final = 10  # content id, bytes (in both directions)
-    PING: Final = 11  # Answer: REPLY {}, at once, whatever runs
+    PING: Final = 11  # Answer: REPLY json (`running`: id or null), at once, whatever runs
     IDS: Final = 12  # json: rows of the id table, as in CLAIM, which follows: it may be larger than a frame
+    PARK: Final = 13  # u64 ms idle, u64 ms: agree to end, begin nothing for so long. Answer: REPLY json (status, seq)
+    END: Final = 14  # nothing: its generation is over, whoever started it; it ends at once
     # agent → front door
     HELLO: Final = 16  # json: first frame on each link
     WELCOME: Final = 17  # json: claimed or attached; what the agent has
@@ -68,6 +70,7 @@ class Kind:
     REFUSED: Final = 22  # json: code, message, …
     KNOWN: Final = 23  # seq: the id was committed with this body; the store has the outcome
     COMMITTED: Final = 24  # seq, id: a hint that another link has confirmed it
+    ORPHANED: Final = 26  # seq, id: it runs, and the link that asked for it has gone
     DIED: Final = 25  # json: code, message, signal, exit: the interpreter is gone, the agent ends
     # agent → interpreter
     RUN: Final = 32  # seq or NONE, type, id, body; flags SNAPSHOT, STDIN

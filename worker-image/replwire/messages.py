@@ -30,6 +30,15 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class From:
+    """the state that a new session begins with"""
+
+    session: str = _required("id of a session of the same tenant")
+    seq: int | None = _optional("one of its kept states; without it, the last one")
+    pin: str | None = _optional("or a state that was pinned, by its name")
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """new session, bound to this connection"""
 
@@ -39,6 +48,9 @@ class Open:
     durability: Literal["commit", "async", "none"] | None = _optional("when a result may go out; default `commit`")
     idle_timeout_s: float | None = _optional("time without a request after which the worker is ended")
     name: str | None = _optional("for people; 1 to 128 characters")
+    park_unsaved: bool | None = _optional("whether its worker may be ended while names are in it that nothing keeps")
+    # `from` is a keyword; the wire name is in the metadata.
+    origin: From | None = field(default=None, metadata={"meaning": "begin with a state: of a fork", "wire": "from"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +132,41 @@ class Variables:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """journal entries"""
+    """journal entries; and which states are kept (`states`), and which of them under a name (`pins`)"""
 
     # `from` is a keyword; the wire name is in the metadata.
     first: int | None = field(default=None, metadata={"meaning": "first seq", "wire": "from"})
     last: int | None = field(default=None, metadata={"meaning": "last seq", "wire": "to"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """go back: a commit of its own, whose state equals that of `seq`; what runs or waits ends `rolled_back`"""
+
+    seq: int = _required("one of the kept states, as `history` lists them")
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """a new session with the last committed state, or that of `seq`; its random generators are reseeded"""
+
+    seq: int | None = _optional("one of the kept states")
+    name: str | None = _optional("of the new session; 1 to 128 characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """keep a state under a name for as long as the session; new sessions may begin with it (`open` with `from`)"""
+
+    name: str = _required("1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first")
+    seq: int | None = _optional("one of the kept states; without it, the last one")
+
+
+@dataclass(frozen=True, slots=True)
+class Unpin:
+    """let go of a pinned state"""
+
+    name: str = _required("its name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +198,7 @@ class Close:
 
 Payload = (
     Describe | Open | Attach | Eval | Interrupt | Cancel | Input | Complete | Inspect | IsComplete | Variables
-    | History | Files | Ping | Detach | Close
+    | History | Rewind | Fork | Pin | Unpin | Files | Ping | Detach | Close
 )  # fmt: skip
 
 REQUESTS: Final[dict[str, type[Payload]]] = {
@@ -172,6 +214,10 @@ REQUESTS: Final[dict[str, type[Payload]]] = {
     "is_complete": IsComplete,
     "variables": Variables,
     "history": History,
+    "rewind": Rewind,
+    "fork": Fork,
+    "pin": Pin,
+    "unpin": Unpin,
     "files": Files,
     "ping": Ping,
     "detach": Detach,
