@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -52,7 +53,7 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--long", action="store_true", help="the long run's count, less what the results have")
     parser.add_argument("--at-most", type=int, help="no more than so many now; the rest is for another run")
     parser.add_argument("--runtime", choices=["bubblewrap", "docker"], default="", help="for every piece")
-    parser.add_argument("--doors", type=int, default=0, help="front doors on the one Redis [the campaign's]")
+    parser.add_argument("--doors", type=int, default=0, help="front doors on the one Redis, for every piece")
     parser.add_argument("--at-once", type=int, default=2, help="pieces at the same time [2]")
     parser.add_argument("--results", type=Path, help="a file to add to")
     parser.add_argument("--report", type=Path, help="write what this run did as JSON")
@@ -75,6 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
             results.add(arguments.results, lines[-1:])
 
     before = results.read(arguments.results) if arguments.results else []
+    # Ended in order, so that what it started is ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     asyncio.run(drive(_orders(arguments, before, folder), arguments.at_once, ended))
     if arguments.report:
         arguments.report.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ RETRY_AGAIN_S: Final = 0.05
 """Between tries."""
 KEPT_WAIT_S: Final = 0.5
 """How long a client waits for the `committed` of a kept result before it asks by the same id."""
-ROAMING: Final = 0.04
+ROAMING: Final = 0.1
 """Of the evals of a client that roams, so many are the first on another front door."""
 TRIES_MAX: Final = 2000
 """Of one id; beyond it the campaign itself is broken."""

@@ -76,7 +76,11 @@ async def _kill_doors(scene: Scene) -> None:
         door = scene.random.choice(scene.ground.doors)
         points = scene.order.points
         is_marked = bool(points) or scene.random.random() < 0.5
-        plan = draw_plan(scene.random, "kill", points or POINTS) if is_marked else ""
+        plan = (
+            draw_plan(scene.random, "kill", points or POINTS, passing_max=12 // len(scene.ground.doors))
+            if is_marked
+            else ""
+        )
         await restart_with(scene, door, plan)
         if plan:
             await _let_it_end(scene, door, plan.partition("=")[0])
