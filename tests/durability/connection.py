@@ -18,6 +18,9 @@ Envelope = dict[str, Any]
 DIAL_TIMEOUT_S: Final = 5.0
 """For a handshake; a front door that is stopped takes the connection and says nothing."""
 
+CLOSE_S: Final = 0.1
+"""For a goodbye, which a silent network does not answer."""
+
 
 class Lost(Exception):
     """The connection ended before the answer came, or could not be made."""
@@ -50,7 +53,9 @@ class Connection:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 headers = {"Authorization": f"Bearer {TOKEN}"}
-                self._socket = await self._http.ws_connect(f"{url}/v1/ws", headers=headers, max_msg_size=0)
+                self._socket = await self._http.ws_connect(
+                    f"{url}/v1/ws", headers=headers, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S)
+                )
         except (aiohttp.ClientError, OSError) as error:
             raise Lost(str(error)) from None
         self._reader = asyncio.create_task(self._read(self._socket))
@@ -93,9 +98,6 @@ class Connection:
     async def hang_up(self) -> None:
         """End it, whatever state it is in."""
         if self._socket is not None:
-            transport = self._socket.get_extra_info("socket") and self._socket._writer.transport
-            if transport:
-                transport.abort()
             await self._socket.close()
         if self._reader is not None:
             self._reader.cancel()
