@@ -6,9 +6,7 @@ goes on to the next id when it knows how this one ended.
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import json
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -18,12 +16,12 @@ import aiohttp
 
 from durability.connection import Connection, Envelope, Lost, Unanswered
 from durability.history import Recorder
+from durability.rules.finding import SETUP
 from durability.rules.outcomes import NOT_STARTED, UNDONE
 
 SETUP_CODE: Final = "done = []; counter = 0"
 EVAL_CODE: Final = "done.append({id!r})\ncounter += 1\nprint({id!r}, flush=True)\n{pause}counter"
 PAUSE_CODE: Final = "import time; time.sleep({s:.3f})\n"
-FINAL_CODE: Final = "import json; json.dumps([done, counter])"
 
 DIAL_AGAIN_S: Final = 0.05
 RETRY_AGAIN_S: Final = 0.05
@@ -55,6 +53,7 @@ class Client:
         self._connection: Connection | None = None
         self._connections = 0
         self._attaching = False
+        self._asked = 0
         self._cursor: str | None = None
         self._committed: dict[str, asyncio.Event] = {}
         self._sent = 0
@@ -203,8 +202,6 @@ class Client:
             **more,
         )  # fmt: skip
 
-    # --- the beginning and the end ------------------------------------------------------------------------------
-
     async def open(self) -> str:
         """A new session with an empty list; its id."""
         assert self._http is not None
@@ -215,37 +212,18 @@ class Client:
         if said["type"] == "error":
             raise AssertionError(f"no session could be opened: {said['payload']}")
         self.session = said["payload"]["session"]
-        outcome = await self.carry_through(f"setup-{self.name}", SETUP_CODE)
+        outcome = await self.carry_through(f"{SETUP}-{self.name}", SETUP_CODE)
         # Kept, on a slow machine: and then it was committed, or this would not have returned.
         assert outcome["state"] in ("committed", "kept"), outcome
         return self.session
 
-    async def observe(self) -> None:
-        """Read everything, and write it into the history."""
-        outcome: Envelope = {}
-        for number in range(TRIES_MAX):
-            outcome = await self.carry_through(f"setup-{self.name}-final-{number}", FINAL_CODE)
-            if outcome["state"] == "committed":
-                break
-            await asyncio.sleep(RETRY_AGAIN_S)
-        names, counter = _value_of(outcome["output"])
-        journal = await self._journal(outcome["seq"])
-        self._recorder.add(
-            "observation", session=self.session, list=names, counter=counter, journal=journal, seq=outcome["seq"],
-            etag=outcome["etag"],
-        )  # fmt: skip
-
-    async def _journal(self, last: int) -> list[list[Any]]:
-        found: list[list[Any]] = []
-        first = 1
-        while first <= last:
-            connection = await self._connected()
-            id_ = f"{self.name}-history-{first}-{self._connections}"
-            said = await connection.ask(id_, "history", {"from": first, "to": last}, self._patience_s)
-            assert said["type"] == "reply", said
-            entries = said["payload"]["entries"]
-            found += [[entry["seq"], entry["id"]] for entry in entries]
-            first = found[-1][0] + 1 if entries else first + 100
+    async def ask(self, type_: str, payload: Envelope) -> Envelope:
+        """The payload of a reply, after the faults; raises `Lost` or `Unanswered`."""
+        connection = await self._connected()
+        self._asked += 1
+        said = await connection.ask(f"{self.name}-{type_}-{self._asked}", type_, payload, self._patience_s)
+        assert said["type"] == "reply", said
+        found: Envelope = said["payload"]
         return found
 
 
@@ -257,8 +235,3 @@ def _outcome_of(said: Envelope) -> Envelope:
     if payload["error"]:
         outcome["raised"] = payload["error"]["name"]
     return outcome
-
-
-def _value_of(output: str) -> tuple[list[str], int]:
-    names, counter = json.loads(ast.literal_eval(output))
-    return names, counter

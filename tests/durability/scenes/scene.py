@@ -15,6 +15,7 @@ from typing import Final
 from durability.checker import check
 from durability.ground import Ground, Layout, ground
 from durability.history import Recorder, read_history
+from durability.looking import observe
 from durability.workload import Client
 
 PROGRESS_S: Final = 60.0
@@ -142,7 +143,7 @@ async def play(order: Order, layout: Layout, staff: Staff, faults: Faults, *, al
         try:
             async with _at_work(clients):
                 await faults(scene)
-            await _look(clients)
+            await _look(clients, recorder)
         except (TimeoutError, AssertionError) as error:
             trouble.append(f"stuck: {error}")
         (order.history.with_suffix(".log")).write_text(made.logs())
@@ -192,11 +193,11 @@ async def _at_work(clients: Sequence[Client]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _look(clients: Sequence[Client]) -> None:
+async def _look(clients: Sequence[Client], recorder: Recorder) -> None:
     firsts = {client.session: client for client in reversed(clients)}
     async with asyncio.timeout(QUIET_S):
         for client in firsts.values():
-            await client.observe()
+            await observe(client, recorder)
 
 
 def _judged(order: Order, scene: Scene, trouble: list[str], seconds: float) -> Figures:
