@@ -7,13 +7,14 @@ import asyncio
 import json
 from typing import Any, Final
 
+from durability.connection import Envelope
 from durability.history import Recorder
 from durability.rules.finding import SETUP
-from durability.workload import RETRY_AGAIN_S, TRIES_MAX, Client, Envelope
+from durability.workload import RETRY_AGAIN_S, TRIES_MAX, Client
 
 CODE: Final = "import json; json.dumps([done, counter])"
 PAGE: Final = 100
-"""Journal entries in one reply at most (`HISTORY_ENTRIES_MAX`)."""
+"""Numbers that are passed over where a reply has none of them: they are not kept any more."""
 
 
 async def observe(client: Client, recorder: Recorder) -> None:
