@@ -21,12 +21,12 @@ async def connected(url: str, **options) -> AsyncIterator[RedisStore]:
 
 
 @contextlib.asynccontextmanager
-async def behind_proxy(server) -> AsyncIterator[tuple[RedisStore, CuttingProxy]]:
+async def behind_proxy(server, **options) -> AsyncIterator[tuple[RedisStore, CuttingProxy]]:
     """A store whose answers can be lost."""
     proxy = CuttingProxy(server.folder / "proxy", server.socket)
     await proxy.start()
     try:
-        async with connected(f"unix://{proxy.path}") as store:
+        async with connected(f"unix://{proxy.path}", **options) as store:
             yield store, proxy
     finally:
         await proxy.stop()

@@ -44,7 +44,8 @@ class ChunkShelf:
 
     async def put(self, session: str, chunks: Chunks, *, nursery: bool) -> None:
         """Put them; with `nursery` also for a lineage that has no session yet, where they stay for the grace."""
-        large, small = self._parted(chunks)
+        # Each once: a second object of the same content would be one too many.
+        large, small = self._parted(tuple(dict(chunks).items()))
         nursery_ms = int(self._limits.chunk_grace_s * 1000) if nursery else 0
         if large and self._objects is not None:
             await self._put_objects(self._objects, session, large, nursery_ms)
@@ -58,7 +59,7 @@ class ChunkShelf:
         await objects.discard(marker for item, marker in written.markers if unused is None or item in unused)
 
     async def _put(self, session: str, chunks: Chunks, nursery_ms: int, latest_ms: int) -> frozenset[bytes] | None:
-        """The content ids that were there before; None when the lineage has no session any more."""
+        """The content ids that are there as another object; None when the lineage has no session any more."""
         keys = session_keys(session)
         arguments: list[Argument] = [nursery_ms, latest_ms]
         for chunk in chunks:
