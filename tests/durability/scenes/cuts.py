@@ -57,7 +57,7 @@ async def cut(order: Order) -> Figures:
 async def _cut_under_server(scene: Scene) -> None:
     redis = scene.ground.redis
     while not scene.is_done:
-        path = _file_of(redis.folder)
+        path = file_of(redis.folder)
         before = path.stat().st_size
         while path.stat().st_size < before + GROWTH_BYTES:
             for session in scene.sessions:
@@ -68,7 +68,8 @@ async def _cut_under_server(scene: Scene) -> None:
         scene.count("file cut under a server")
 
 
-def _file_of(folder: Path) -> Path:
+def file_of(folder: Path) -> Path:
+    """The append-only file of a Redis in that folder; it has one that grows."""
     (found,) = folder.glob("appendonlydir/*.incr.aof")
     return found
 
@@ -96,7 +97,7 @@ async def _cut_copies(folder: Path, order: Order, begun: int) -> list[str]:
         server.kill()
     findings: list[str] = []
     for number in range(order.faults - begun):
-        byte = random.randrange(_file_of(folder / "whole").stat().st_size)
+        byte = random.randrange(file_of(folder / "whole").stat().st_size)
         findings += [f"mixture: cut at byte {byte}: {words}" for words in await _read_cut(folder, byte, past)]
         order.told(begun + number + 1)
     return findings
@@ -128,7 +129,7 @@ async def _written(store: Store, random: Random) -> _Past:
 async def _read_cut(folder: Path, byte: int, past: _Past) -> list[str]:
     copy = folder / "cut"
     shutil.copytree(folder / "whole" / "appendonlydir", copy / "appendonlydir")
-    os.truncate(_file_of(copy), byte)
+    os.truncate(file_of(copy), byte)
     server = await asyncio.to_thread(RedisServer, next(iter(binaries().values())), copy, aof_load_truncated="yes")
     try:
         async with connected(server.url) as store:
