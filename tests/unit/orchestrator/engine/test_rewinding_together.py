@@ -23,6 +23,16 @@ async def both(one: Stage, other: Stage) -> tuple[Client, Client, str]:
     return client, guest, session
 
 
+async def value(who: Client, code: str = "x") -> str:
+    """What the session says; asked again where a front door lost the race for the new worker."""
+    for _ in range(3):
+        answer = await who.ask("eval", {"code": code})
+        if answer["type"] == "result":
+            break
+        assert answer["payload"]["retryable"], answer
+    return str(answer["payload"]["output"])
+
+
 @pytest.mark.parametrize("is_idle", [True, False])
 async def test_a_rewind_through_one_is_heard_through_the_other(is_idle: bool):
     """What ran through the other one ends `rolled_back`; its client hears why, and goes on from there."""
@@ -39,7 +49,7 @@ async def test_a_rewind_through_one_is_heard_through_the_other(is_idle: bool):
             told = (await guest.wait_for(lambda e: e["type"] == "rolled_back"))["payload"]
             assert (ended["code"], ended["cause"]) == ("rolled_back", "rewind")
             assert (told["to"], told["cause"]) == (3, "rewind")
-        values = [(await who.eval("x"))["output"] for who in (guest, client)]
+        values = [await value(who) for who in (guest, client)]
 
         assert (back["seq"], values) == (4, ["1", "1"])
         assert other.live(session).record.generation == one.live(session).record.generation
@@ -51,7 +61,7 @@ async def test_rewinds_of_both_at_once_are_one_after_the_other():
         client, guest, _ = await both(one, other)
         answers = await asyncio.gather(*(who.ask("rewind", {"seq": seq}) for who, seq in ((client, 1), (guest, 2))))
         done = sorted((said["payload"]["seq"], said["payload"]["to"]) for said in answers)
-        values = [(await who.eval("x"))["output"] for who in (client, guest)]
+        values = [await value(who) for who in (client, guest)]
 
         assert [seq for seq, _ in done] == [4, 5]
         assert values == [str(done[-1][1])] * 2
@@ -83,7 +93,7 @@ async def test_evals_while_somebody_goes_back_are_before_or_after_it():
             assert (answer["type"] == "result") == (id_ in committed), answer
             assert answer["type"] == "result" or answer["payload"]["code"] == "rolled_back"
         after = [entry["seq"] for entry in entries if entry["seq"] > back["seq"]]
-        known = (await guest.eval("'seen' in globals()"))["output"]
+        known = await value(guest, "'seen' in globals()")
         assert known == str(bool(after))
 
 
