@@ -114,6 +114,18 @@ def test_the_envelope_limit_is_the_sockets_limit_too() -> None:
     assert load({"limits": {"envelope_bytes_max": 4096}}).http_config().channel.envelope_bytes_max == 4096
 
 
+def test_the_export_key_is_given_or_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never made up: a file that only this installation can open would be of no use. A short one is refused."""
+    state = {"state_dir": tmp_path / "state"}
+    assert load(state).engine_config().export_key == b""
+    assert load({**state, "keys": {"export": "ab" * 32}}).engine_config().export_key == bytes.fromhex("ab" * 32)
+    with pytest.raises(SettingsError, match=r"keys\.export"):
+        load({**state, "keys": {"export": "short"}}).engine_config()
+    (tmp_path / "key").write_text("cd" * 32 + "\n")
+    monkeypatch.setenv("BASCULE_KEYS__EXPORT_FILE", str(tmp_path / "key"))
+    assert load(state).engine_config().export_key == bytes.fromhex("cd" * 32)
+
+
 def test_given_keys_are_used_and_short_ones_refused(tmp_path: Path) -> None:
     """With both keys given nothing is written."""
     keys = {"stamp": "ab" * 32, "seal": "cd" * 32}
