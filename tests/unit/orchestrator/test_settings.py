@@ -104,7 +104,7 @@ def test_every_field_of_the_parts_is_a_setting(tmp_path: Path) -> None:
     known = set(names())
     for section, part in (("server", http), ("engine", engine), ("channel", http.channel)):
         own = {field.name for field in dataclasses.fields(part)} - {
-            *("channel", "limits", "sandbox", "stamp_key", "seal_key", "envelope_bytes_max")
+            *("channel", "limits", "sandbox", "stamp_key", "seal_key", "export_key", "envelope_bytes_max")
         }
         assert {f"{section}.{name}" for name in own} <= known
 
