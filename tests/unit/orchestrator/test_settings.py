@@ -104,7 +104,7 @@ def test_every_field_of_the_parts_is_a_setting(tmp_path: Path) -> None:
     known = set(names())
     for section, part in (("server", http), ("engine", engine), ("channel", http.channel)):
         own = {field.name for field in dataclasses.fields(part)} - {
-            *("channel", "limits", "sandbox", "stamp_key", "seal_key", "envelope_bytes_max")
+            *("channel", "limits", "sandbox", "stamp_key", "seal_key", "export_key", "envelope_bytes_max")
         }
         assert {f"{section}.{name}" for name in own} <= known
 
@@ -112,6 +112,18 @@ def test_every_field_of_the_parts_is_a_setting(tmp_path: Path) -> None:
 def test_the_envelope_limit_is_the_sockets_limit_too() -> None:
     """One number, two places where it is kept."""
     assert load({"limits": {"envelope_bytes_max": 4096}}).http_config().channel.envelope_bytes_max == 4096
+
+
+def test_the_export_key_is_given_or_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never made up: a file that only this installation can open would be of no use. A short one is refused."""
+    state = {"state_dir": tmp_path / "state"}
+    assert load(state).engine_config().export_key == b""
+    assert load({**state, "keys": {"export": "ab" * 32}}).engine_config().export_key == bytes.fromhex("ab" * 32)
+    with pytest.raises(SettingsError, match=r"keys\.export"):
+        load({**state, "keys": {"export": "short"}}).engine_config()
+    (tmp_path / "key").write_text("cd" * 32 + "\n")
+    monkeypatch.setenv("BASCULE_KEYS__EXPORT_FILE", str(tmp_path / "key"))
+    assert load(state).engine_config().export_key == bytes.fromhex("cd" * 32)
 
 
 def test_given_keys_are_used_and_short_ones_refused(tmp_path: Path) -> None:
