@@ -42,7 +42,7 @@ class Server:
             "--state-dir",
             str(self._state),
         )
-        log = (self._state.parent / "server.log").open("ab")
+        log = self.log_file.open("ab")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "orchestrator", *words, *self._arguments,
             stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self._environment}, start_new_session=True,
@@ -57,9 +57,14 @@ class Server:
                     return
         raise AssertionError(f"the server ended with {await self._process.wait()}: {self.log()[-2000:]}")
 
+    @property
+    def log_file(self) -> Path:
+        """Where its stderr goes, over all starts."""
+        return self._state.parent / "server.log"
+
     def log(self) -> str:
         """What it wrote to stderr, over all starts."""
-        return (self._state.parent / "server.log").read_text(errors="replace")
+        return self.log_file.read_text(errors="replace")
 
     async def kill(self) -> None:
         """As the kernel's out-of-memory killer would."""
