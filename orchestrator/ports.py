@@ -163,8 +163,8 @@ class Store(Protocol):
         are current."""
 
     async def park(self, session: str, seen: Raised, seq: int) -> bool:
-        """Generation + 1 with a fresh nonce, no worker and no owner, in one step: for a worker that agreed to end. False,
-        and nothing was changed, unless generation and nonce are those that were `seen` and `seq` is the last one."""
+        """Generation + 1 with a fresh nonce, no worker and no owner, in one step: for a worker that agreed to end.
+        False, and nothing was changed, unless generation and nonce are those `seen` and `seq` is the last one."""
 
     async def commit(self, commit: Commit) -> CommitReply:
         """The one script of durability.md. Safe to repeat with the same arguments."""
@@ -183,12 +183,12 @@ class Store(Protocol):
 
     async def rewind(self, commit: Commit, to: int, raised: Raised, owner: str, deadline_s: float) -> CommitReply:
         """A commit of one entry whose state is that of seq `to` (its references, its manifest sealed anew), and in the
-        same step `raised`: the commit's generation + 1, with a nonce of the caller's. GAP when the state is not kept any
-        more. Safe to repeat."""
+        same step `raised`: the commit's generation + 1, with a nonce of the caller's. GAP when the state is not kept
+        any more. Safe to repeat."""
 
     async def pin(self, session: str, pin: Pin) -> bool:
-        """Keep the state of `pin.seq` under the name, in place of what it named before; False when that state, with that
-        etag, is not kept any more, `WireError("quota_exceeded")` when the session has `pins_max`."""
+        """Keep the state of `pin.seq` under the name, in place of what it named before; False when that state, with
+        that etag, is not kept any more, `WireError("quota_exceeded")` when the session has `pins_max`."""
 
     async def unpin(self, session: str, name: str) -> bool:
         """Let go of it; False when there is no such name."""
@@ -198,17 +198,18 @@ class Store(Protocol):
     ) -> Record | None:
         """A new session of the parent's lineage that begins with the parent's state of a seq or a pin; the references
         are taken in the same step. None when the lineage has `lineage_max` sessions: then copy, by `put` and `plant`.
-        Raises `WireError("not_found")` when that state, with the seed's etag, is not kept any more. `opened`: see `create`.
-        """
+        Raises `WireError("not_found")` when that state, with the seed's etag, is not kept any more. `opened`: see
+        `create`."""
 
     async def put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
         """Sealed chunks for a session that is going to be planted; what is not counted in time goes by itself."""
 
     async def plant(
-        self, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry] = (), opened: OpenId | None = None
-    ) -> Record | None:
-        """A new session, alone in its lineage, that begins with this state and, up to its seq, these journal entries and
-        ids. None when a chunk is absent. `opened`: see `create`."""
+        self, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry] = (),
+        opened: OpenId | None = None,
+    ) -> Record | None:  # fmt: skip
+        """A new session, alone in its lineage, that begins with this state and, up to its seq, these journal entries
+        and ids. None when a chunk is absent. `opened`: see `create`."""
 
     async def chunks(self, session: str, references: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Sealed chunks by content id; those absent are left out."""

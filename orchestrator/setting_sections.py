@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 else:
     Server = _section(HttpConfig, "channel", "limits")
     Channel = _section(ChannelConfig, "envelope_bytes_max")
-    Engine = _section(EngineConfig, "limits", "sandbox", "stamp_key", "seal_key")
+    Engine = _section(EngineConfig, "limits", "sandbox", "stamp_key", "seal_key", "export_key")
     Sandbox = _section(SandboxSpec, "worker", "labels")
 
 
@@ -110,6 +110,8 @@ class Keys(BaseModel):
     model_config = _STRICT
     stamp: SecretStr | None = None
     seal: SecretStr | None = None
+    export: SecretStr | None = None
+    """Seals the files of exported sessions; shared by the installations that they move between."""
 
 
 class Log(BaseModel):

@@ -45,7 +45,7 @@ from replwire.limits import LIMITS, default_limits
 
 FILE_SUFFIX: Final = "_file"
 SYSTEM_FILE: Final = Path("/etc/bascule/config.toml")
-SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal")
+SECRETS: Final = ("auth__dev_token", "redis__password", "redis__url", "keys__stamp", "keys__seal", "keys__export")
 """Settings that may be given as a file's content, by the same name and `_FILE`."""
 
 
@@ -113,8 +113,9 @@ class Settings(BaseSettings):
         stamp, seal = self._installation_keys()
         sandbox = replace(SandboxSpec(worker=""), **self.sandbox.model_dump())
         return EngineConfig(
-            **self.engine.model_dump(), limits=self.all_limits(), sandbox=sandbox, stamp_key=stamp, seal_key=seal
-        )
+            **self.engine.model_dump(), limits=self.all_limits(), sandbox=sandbox, stamp_key=stamp, seal_key=seal,
+            export_key=self._export_key(),
+        )  # fmt: skip
 
     def _installation_keys(self) -> InstallationKeys:
         given = [key.get_secret_value() for key in (self.keys.stamp, self.keys.seal) if key is not None]
@@ -124,6 +125,14 @@ class Settings(BaseSettings):
             return InstallationKeys(*map(key_of_text, given)) if given else kept_keys(self.state_folder)
         except (ValueError, InstallationKeysError) as error:
             raise SettingsError(f"keys: {error}") from None
+
+    def _export_key(self) -> bytes:
+        if self.keys.export is None:
+            return b""
+        try:
+            return key_of_text(self.keys.export.get_secret_value())
+        except ValueError as error:
+            raise SettingsError(f"keys.export: {error}") from None
 
 
 _toml_file: ContextVar[Path | None] = ContextVar("toml_file", default=None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from orchestrator.commands.calling import run, say, settings_for, with_output, with_server
+from orchestrator.commands.past import export, fork, import_, pin, rewind, states, unpin
 from orchestrator.commands.repl import start_prompt
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ def kill(session_ids: tuple[str, ...], url: str | None, token: str | None) -> No
 def interrupt(session_id: str, url: str | None, token: str | None) -> None:
     """Stop what runs in it; prints `interrupted` or `idle`."""
     say(run(_in_session(settings_for(url, token), session_id, lambda opened: opened.interrupt())))
+
+
+for _command in (states, rewind, fork, pin, unpin, export, import_):
+    session.add_command(_command)
 
 
 async def _in_session(settings: Settings, session_id: str, act: Callable[[AsyncSession], Awaitable[Any]]) -> Any:

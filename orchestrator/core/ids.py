@@ -25,6 +25,11 @@ def session_id(lineage_random: bytes, own_random: bytes) -> str:
     return f"ses_{_text(lineage_random)}_{_text(own_random)}"
 
 
+def sibling_id(session: str, own_random: bytes) -> str:
+    """A session id of the lineage that a session belongs to, with `RANDOM_BYTES` of randomness of its own."""
+    return f"ses_{lineage_of(session)}_{_text(own_random)}"
+
+
 def is_session_id(text: str) -> bool:
     """Whether text has the form of a session id; nothing else may become part of a key, a path or a label."""
     return _SESSION.fullmatch(text) is not None

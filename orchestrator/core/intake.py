@@ -5,6 +5,7 @@ Structure is checked by pydantic against the classes of `replwire.messages`; siz
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -16,9 +17,26 @@ from orchestrator.core.commits import body_hash
 from orchestrator.core.encoding import canonical_bytes
 from replwire.envelopes import Json, decode_object
 from replwire.errors import WireError
-from replwire.messages import REQUESTS, Complete, Eval, Files, Input, Inspect, IsComplete, Open, Payload
+from replwire.messages import (
+    REQUESTS,
+    Complete,
+    Eval,
+    Files,
+    Fork,
+    From,
+    Input,
+    Inspect,
+    IsComplete,
+    Open,
+    Payload,
+    Pin,
+    Rewind,
+    Unpin,
+)  # fmt: skip
 
 _PRINTABLE: Final = frozenset(string.ascii_letters + string.digits + string.punctuation + " ")
+PIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""It may stand in an address as it is."""
 _STRICT: Final = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -135,6 +153,8 @@ def _check_sizes(payload: Payload, limits: Mapping[str, int]) -> None:
             _check_place(payload)
         case Open():
             _check_open(payload)
+        case Rewind() | Fork() | Pin() | Unpin():
+            _check_state(payload)
         case _:
             pass
 
@@ -164,7 +184,41 @@ def _check_place(payload: Files) -> None:
 def _check_open(payload: Open) -> None:
     if payload.language not in (None, "python"):
         raise WireError("bad_message", "only `python` is served", field="payload.language")
-    if payload.name is not None and not (1 <= len(payload.name) <= 128 and payload.name.isprintable()):
-        raise WireError("bad_message", "name is 1 to 128 printable characters", field="payload.name")
+    _check_name(payload.name)
+    if payload.origin is not None:
+        _check_origin(payload.origin)
     if payload.idle_timeout_s is not None and not payload.idle_timeout_s > 0:
         raise WireError("bad_message", "idle_timeout_s is positive", field="payload.idle_timeout_s")
+
+
+def _check_name(name: str | None) -> None:
+    if name is not None and not (1 <= len(name) <= 128 and name.isprintable()):
+        raise WireError("bad_message", "name is 1 to 128 printable characters", field="payload.name")
+
+
+def _check_origin(origin: From) -> None:
+    if origin.seq is not None and origin.pin is not None:
+        raise WireError("bad_message", "from names a seq or a pin, not both", field="payload.from")
+    _check_seq(origin.seq, "payload.from.seq")
+    if origin.pin is not None:
+        _check_pin(origin.pin, "payload.from.pin")
+
+
+def _check_state(payload: Rewind | Fork | Pin | Unpin) -> None:
+    if not isinstance(payload, Unpin):
+        _check_seq(payload.seq, "payload.seq")
+    if isinstance(payload, Pin | Unpin):
+        _check_pin(payload.name, "payload.name")
+    elif isinstance(payload, Fork):
+        _check_name(payload.name)
+
+
+def _check_seq(seq: int | None, field: str) -> None:
+    if seq is not None and not 1 <= seq < 2**53:
+        raise WireError("bad_message", "seq is the number of a state, from 1 on", field=field)
+
+
+def _check_pin(name: str, field: str) -> None:
+    if not PIN_NAME.fullmatch(name):
+        words = "a pin's name is 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first"
+        raise WireError("bad_message", words, field=field)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from orchestrator.core.principal import Principal
@@ -27,6 +28,10 @@ SCOPE_OF: Final[dict[str, str | None]] = {
     "is_complete": "eval",
     "variables": "eval",
     "history": "observe",
+    "rewind": "eval",
+    "fork": "eval",
+    "pin": "eval",
+    "unpin": "eval",
     "files": "files",
 }
 """The scope that each request type needs; None: any principal."""
@@ -106,5 +111,21 @@ def session_policy(
         implicit=implicit,
         acts_outside=not ACTING_OUTSIDE.isdisjoint(principal.scopes),
         idle_timeout_s=request.idle_timeout_s or idle,
+        limits=granted,
+        park_unsaved=request.park_unsaved is not False,
+    )
+
+
+def copied_policy(parent: SessionPolicy, principal: Principal, limits: Mapping[str, int], name: str) -> SessionPolicy:
+    """What a copy of a session gets: what that one has, lowered by what its new owner may have."""
+    known = {**limits, **parent.limits}
+    granted = {item: min(value, limits.get(item, value)) for item, value in known.items()}
+    return replace(
+        parent,
+        subject=principal.subject,
+        name=name,
+        implicit=False,
+        acts_outside=not ACTING_OUTSIDE.isdisjoint(principal.scopes),
+        idle_timeout_s=min(parent.idle_timeout_s, float(limits["idle_timeout_s"])),
         limits=granted,
     )

@@ -31,6 +31,16 @@ class Acknowledger:
             self._session.reception.finished(outcome, "committed", durable, etag)
         self.confirm(outcomes[-1].seq, outcomes[-1].request_id)
 
+    def committed_elsewhere(self, outcomes: tuple[Outcome, ...]) -> None:
+        """See `CommitOwner`."""
+        session = self._session
+        for outcome in outcomes:
+            session.services.intents.committed(session.id, outcome.request_id)
+            was_kept = outcome.seq in self.kept
+            self.kept.discard(outcome.seq)
+            session.connector.tell_committed(outcome, was_kept=was_kept)
+        self.confirm(outcomes[-1].seq, outcomes[-1].request_id)
+
     def confirm(self, seq: int, request_id: str) -> None:
         """Tell the agent that it may forget its outcomes up to this one."""
         if self._session.link is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import structlog
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
 
 _log = structlog.get_logger("bascule.session")
+
+
+class Adopted(Enum):
+    """What became of a try."""
+
+    LINKED = "linked"
+    NOT_NOW = "not now"
+    """It can't be reached, or does not answer; it may later."""
+    NEVER = "never"
+    """It is not this session's, or talks nonsense."""
 
 
 class Welcome(NamedTuple):
@@ -38,26 +49,18 @@ class Adopter:
         self._services = services
         self._session = session
 
-    async def adopt(self, record: Record, worker: WorkerAddress) -> bool:
+    async def adopt(self, record: Record, worker: WorkerAddress) -> Adopted:
         """Link to the worker that the record names, if it lives and is ours."""
-        fate = await self._services.runtime.fate(worker.worker)
-        if fate.alive is False:
-            return False
         session = self._session
         try:
             link = await open_link_to(self._services, session, worker)
         except OSError:
-            return False
+            return Adopted.NOT_NOW
         try:
             welcome = await self._attached(record, link)
-            if welcome is None:
-                return False
-            checkpoint = await self._services.store.checkpoint(session.id)
-            session.committer.stop()
-            session.committer = session.new_committer(record, checkpoint.references if checkpoint else ())
-            if session.policy.durability == "none":
-                # The store knows of no eval: the worker says where it is.
-                session.committer.seq = welcome.committed
+            if isinstance(welcome, Adopted):
+                return welcome
+            await self._build_on(record, welcome)
             session.linked(record, link, welcome.event)
             if welcome.running:
                 session.stray.found(welcome.running)
@@ -65,10 +68,20 @@ class Adopter:
             if link is not session.link:
                 link.close()
         _log.info("worker adopted", session_id=session.id, generation=record.generation)
-        return True
+        return Adopted.LINKED
 
-    async def _attached(self, record: Record, link: Link) -> Welcome | None:
-        """What the worker says; None when it does not answer, takes us for strangers or talks nonsense."""
+    async def _build_on(self, record: Record, welcome: Welcome) -> None:
+        """The next commit builds on what the store has; with durability `none` the worker says where it is."""
+        session = self._session
+        state = await self._services.store.checkpoint(session.id)
+        session.committer.stop()
+        session.committer = session.new_committer(record, ())
+        if session.policy.durability == "none":
+            session.committer.seq = welcome.committed
+        elif state is not None:
+            session.committer.start_from(state.seq, state.etag, state.references)
+
+    async def _attached(self, record: Record, link: Link) -> Welcome | Adopted:
         asked = {
             "session": self._session.id,
             "generation": record.generation,
@@ -76,12 +89,16 @@ class Adopter:
         }
         try:
             said = await link.call(Kind.ATTACH, (to_text(asked).encode(),))
-        except WireError:
-            return None
-        event, committed, running = said.get("event"), said.get("committed"), said.get("running")
-        if not (_is_number(event) and _is_number(committed)):
-            return None
-        return Welcome(event, committed, running if isinstance(running, str) else "")
+        except WireError as error:
+            return Adopted.NEVER if error.code == "forbidden" else Adopted.NOT_NOW
+        return _welcome(said)
+
+
+def _welcome(said: dict[str, Any]) -> Welcome | Adopted:
+    event, committed, running = said.get("event"), said.get("committed"), said.get("running")
+    if not (_is_number(event) and _is_number(committed)):
+        return Adopted.NEVER
+    return Welcome(event, committed, running if isinstance(running, str) else "")
 
 
 def _is_number(value: Any) -> TypeGuard[int]:

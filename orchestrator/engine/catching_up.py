@@ -11,6 +11,7 @@ from orchestrator.engine.link import Link
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.requests import ConsumedCallback, Subscriber
 from orchestrator.engine.services import Services
+from orchestrator.engine.settling import REWOUND, undone_after
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.frames import COUNT, Kind
@@ -88,7 +89,10 @@ class CatchUp:
         committed = Cursor(cursor.generation, record.last_events.get(cursor.generation, 0))
         if cursor > committed:
             seqs = [seq for generation, seq in record.last_seqs.items() if generation <= cursor.generation]
-            self._roll_back(subscriber, record, max(seqs, default=0), "worker_died")
+            if record.cause == REWOUND and cursor.generation == record.generation - 1:
+                self._roll_back(subscriber, record, undone_after(record), REWOUND)
+            else:
+                self._roll_back(subscriber, record, max(seqs, default=0), "worker_died")
         seen = min(cursor, committed)
         older = [Cursor(*item) for item in record.last_events.items() if item[1] and item[0] < record.generation]
         newest = max(older, default=seen)

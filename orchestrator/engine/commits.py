@@ -2,19 +2,23 @@
 
 While a commit is on its way, further outcomes gather; the next commit takes them all, so that none is ever left
 behind (durability.md, trace 2). Nothing is called committed that is not.
+
+Another front door may commit outcomes of the same worker. It is noticed when an outcome comes out of turn, or by what
+the store answers; then the store says what the next commit builds on, and which outcomes it has already.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from orchestrator.core.commits import Answer, Commit, CommitReply, chain
+from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
-from orchestrator.core.session import Record
+from orchestrator.core.session import Checkpoint, Record
 from orchestrator.engine.chunks import Chunks
+from orchestrator.engine.commit_owner import CommitOwner
 from orchestrator.engine.sealing import CommitSealer
 from orchestrator.engine.services import Services, digest
 from replwire.errors import WireError
@@ -32,28 +36,6 @@ ANSWERS_WITHOUT_PROGRESS_MAX: Final = 3
 _log = structlog.get_logger("bascule.commits")
 
 
-class CommitOwner(Protocol):
-    """The session, as its commits see it."""
-
-    def committed(self, outcomes: tuple[Outcome, ...], etags: tuple[str, ...], durable: str) -> None:
-        """These are durable, in this order; the session's seq and etag move on."""
-
-    def fenced(self) -> None:
-        """The generation is over: the store's record is the truth now, also about what was just sent."""
-
-    def breached(self, cause: str) -> None:
-        """The worker broke the protocol."""
-
-    def regressed(self, seq: int) -> None:
-        """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
-
-    def damaged(self) -> None:
-        """What the store holds of the session can't be; the log has it."""
-
-    def failed(self) -> None:
-        """A fault of ours; the log has it."""
-
-
 class Committer:
     """For one generation of one session: a worker that is replaced gets a new one."""
 
@@ -64,7 +46,8 @@ class Committer:
         self._sealer = CommitSealer(services, record)
         self._waiting: list[Outcome] = []
         self._chunks = Chunks()
-        self._base_references: frozenset[bytes] = frozenset()
+        self._base_references: frozenset[bytes] | None = frozenset()
+        """None: another front door has committed, and the store says what the next commit builds on."""
         self._task: asyncio.Task[None] | None = None
         self._stuck = 0
         self._commits_ok = services.metrics.commits.labels(Answer.OK.value)
@@ -92,25 +75,28 @@ class Committer:
         self._chunks.take(content_id, data)
 
     def add(self, outcome: Outcome) -> bool:
-        """An outcome to commit; False when it is here already. Raises `ProtocolBreach` for one out of turn."""
+        """An outcome to commit; False when it is here already. Raises `ProtocolBreach` for what no worker says."""
         if outcome.seq <= self.last_seq:
             return False
-        if outcome.seq != self.last_seq + 1:
-            raise ProtocolBreach(f"eval {outcome.seq} came after eval {self.last_seq}")
         if len(self._waiting) >= UNCOMMITTED_MAX or any(o.request_id == outcome.request_id for o in self._waiting):
             raise ProtocolBreach("too many outcomes, or two of the same id")
         self._chunks.keep()
-        unknown = [
-            item for item in outcome.state.references if item not in self._base_references and item not in self._chunks
-        ]
-        if unknown:
-            raise ProtocolBreach(
-                f"the checkpoint of eval {outcome.seq} refers to {len(unknown)} chunks that were not sent"
-            )
+        if outcome.seq == self.last_seq + 1:
+            self._check_references(outcome)
         self._waiting.append(outcome)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         return True
+
+    def _check_references(self, outcome: Outcome) -> None:
+        base = self._base_references
+        if base is None:
+            return
+        unknown = [item for item in outcome.state.references if item not in base and item not in self._chunks]
+        if unknown:
+            raise ProtocolBreach(
+                f"the checkpoint of eval {outcome.seq} refers to {len(unknown)} chunks that were not sent"
+            )
 
     def stop(self) -> None:
         """Commit nothing more; what waits is for the owner to answer."""
@@ -130,11 +116,8 @@ class Committer:
     async def _commit_all(self) -> None:
         delay_s = RETRY_FIRST_S
         while self._waiting:
-            batch = tuple(self._waiting)
-            commit = self._sealer.commit(self.etag, batch, self._chunks.of(batch[-1].state.references))
-            began = self._services.clock.monotonic()
             try:
-                reply = await self._services.store.commit(commit)
+                goes_on = await self._step()
             except WireError as error:
                 if error.code != "store_unavailable":
                     self._damaged(error)
@@ -143,12 +126,53 @@ class Committer:
                 await asyncio.sleep(delay_s)
                 delay_s = min(RETRY_MAX_S, delay_s * 2)
                 continue
-            self._services.metrics.commit_seconds.observe(self._services.clock.monotonic() - began)
             self.store_is_away = False
             delay_s = RETRY_FIRST_S
-            if not self._carry_out(batch, commit, reply):
+            if not goes_on:
                 return
         self._task = None
+
+    async def _step(self) -> bool:
+        """One question to the store and what follows from its answer; whether to go on. Raises `WireError`."""
+        if self._base_references is None or self._waiting[0].seq != self.seq + 1:
+            return self._catch_up(await self._services.store.checkpoint(self._session))
+        batch = self._in_turn()
+        commit = self._sealer.commit(self.etag, batch, self._chunks.of(batch[-1].state.references))
+        began = self._services.clock.monotonic()
+        reply = await self._services.store.commit(commit)
+        self._services.metrics.commit_seconds.observe(self._services.clock.monotonic() - began)
+        return self._carry_out(batch, commit, reply)
+
+    def _in_turn(self) -> tuple[Outcome, ...]:
+        """Those that follow one another; what another front door has committed may lie between two that wait."""
+        first = self._waiting[0].seq
+        return tuple(outcome for at, outcome in enumerate(self._waiting) if outcome.seq == first + at)
+
+    def _catch_up(self, state: Checkpoint | None) -> bool:
+        """Build on the state that the store has; whether to go on."""
+        seq, etag, references = (state.seq, state.etag, state.references) if state else (0, EMPTY_ETAG, ())
+        if seq < self.seq or (seq == self.seq and self.etag not in (EMPTY_ETAG, etag)):
+            return self._regressed(seq)
+        self._drop(tuple(outcome for outcome in self._waiting if outcome.seq <= seq))
+        self.seq, self.etag, self._base_references = seq, etag, frozenset(references)
+        if not self._waiting:
+            return True
+        if self._waiting[0].seq != seq + 1:
+            return self._breach(f"eval {self._waiting[0].seq} came after eval {seq}")
+        try:
+            for outcome in self._in_turn():
+                self._check_references(outcome)
+        except ProtocolBreach as breach:
+            return self._breach(str(breach))
+        return True
+
+    def _drop(self, outcomes: tuple[Outcome, ...]) -> None:
+        """Another front door has committed these first ones that waited."""
+        if outcomes:
+            self._stuck = 0
+            del self._waiting[: len(outcomes)]
+            self._forget_chunks()
+            self._owner.committed_elsewhere(outcomes)
 
     def _damaged(self, error: WireError) -> None:
         """It answers, and asking again would not change what it holds."""
@@ -165,16 +189,15 @@ class Committer:
         """Whether to go on committing."""
         self._count(reply.answer)
         match reply.answer:
-            case Answer.OK | Answer.DUP:
-                # A DUP is our own commit whose reply was lost: with another seq it would be somebody's trick.
-                if reply.answer is Answer.DUP and [seq for seq, _ in reply.stored] != [o.seq for o in batch]:
-                    return self._breach("an id was committed under another seq")
+            case Answer.OK:
                 self._done(batch, commit, reply)
                 return True
+            case Answer.DUP:
+                return self._known_already(batch, commit, reply)
             case Answer.GAP:
                 return self._gap(reply)
             case Answer.MISSING:
-                return self._again("the store lacks chunks that the worker did not send")
+                return self._behind("the store lacks chunks that the worker did not send")
             case Answer.FENCED:
                 self._task = None
                 self._owner.fenced()
@@ -195,12 +218,26 @@ class Committer:
         )
         self._owner.committed(batch, commit.etags, reply.durable)
 
+    def _known_already(self, batch: tuple[Outcome, ...], commit: Commit, reply: CommitReply) -> bool:
+        """Our own commit whose reply was lost, or another front door's. Under another seq it is somebody's trick."""
+        if [seq for seq, _ in reply.stored] != [outcome.seq for outcome in batch]:
+            return self._breach("an id was committed under another seq")
+        if (reply.seq, reply.etag) == (commit.seq, commit.etag):
+            self._done(batch, commit, reply)
+        else:
+            self._drop(batch)
+            self.seq, self.etag, self._base_references = batch[-1].seq, EMPTY_ETAG, None
+        return True
+
     def _gap(self, reply: CommitReply) -> bool:
         if reply.seq < self.seq or (reply.seq == self.seq and reply.etag != self.etag):
-            self._task = None
-            self._owner.regressed(reply.seq)
-            return False
-        return self.settle(reply.seq, reply.etag) or self._again("the store is ahead of the worker")
+            return self._regressed(reply.seq)
+        return self.settle(reply.seq, reply.etag) or self._behind("the store is ahead of the worker")
+
+    def _regressed(self, seq: int) -> bool:
+        self._task = None
+        self._owner.regressed(seq)
+        return False
 
     def settle(self, seq: int, etag: str) -> bool:
         """The store is at this seq and etag: if that is part of what waits, applied with its reply lost, the owner is
@@ -221,9 +258,13 @@ class Committer:
         del self._waiting[: len(outcomes)]
         self.seq, self.etag = outcomes[-1].seq, etag
         self._base_references = frozenset(references)
+        self._forget_chunks()
+
+    def _forget_chunks(self) -> None:
         self._chunks.forget_all_but(item for outcome in self._waiting for item in outcome.state.references)
 
-    def _again(self, cause: str) -> bool:
+    def _behind(self, cause: str) -> bool:
+        self._base_references = None
         self._stuck += 1
         return True if self._stuck < ANSWERS_WITHOUT_PROGRESS_MAX else self._breach(cause)
 

@@ -27,14 +27,18 @@ class EngineConfig:
     """Sessions that wait for a worker; beyond it `capacity`."""
     start_wait_s: float = 60.0
     """How long a session waits for a worker; beyond it `capacity`."""
-    sessions_max: int = 500
+    sessions_max: int = 12_000
     """Sessions in hand on this front door: with a worker or a client; beyond it `capacity`."""
+    workers_max: int = 500
+    """Workers of this front door, warm ones included; beyond it the session that was idle for longest is parked."""
     commit_wait_ms: int = 1000
     """How long a result waits for its commit before it goes out as `kept`."""
     handover_ms: int = 2000
     """How long an agent waits for a confirmation before it offers an outcome to the next link."""
     worker_lost_ms: int = 10_000
     """How long a worker may be out of reach before it is replaced."""
+    park_ms: int = 5000
+    """How long a worker that agreed to end begins nothing, while the store is told."""
     replace_deadline_s: float = 30.0
     """How long a replacement may take before another front door may try."""
     sweep_interval_s: float = 5.0
@@ -43,3 +47,5 @@ class EngineConfig:
     """The key of stamps and link keys; shared by all front doors of an installation."""
     seal_key: bytes = b""
     """The key from which each tenant's sealing key is derived; shared likewise."""
+    export_key: bytes = b""
+    """The key of exported sessions, shared by the installations that they move between; none: nothing is exported."""

@@ -1,7 +1,7 @@
-"""The way from a session to a worker: adopt the one that runs, restore into a new one, replace one that died.
+"""What a session does about its worker, one thing at a time: find one, provide one, replace it, let it end.
 
 Raise first, read afterwards: only then is what the store says final, because a commit of the old generation may be
-on its way (durability.md, "Replace, park, wake").
+on its way (durability.md, "Replace, park, wake"). Whoever loses the compare-and-set looks again at what the others did.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from orchestrator.core.outcomes import Outcome
 from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.adopting import Adopter
-from orchestrator.engine.investigating import Investigator
+from orchestrator.engine.parking import Parker
 from orchestrator.engine.restoring import Restorer
+from orchestrator.engine.seeking import Seeker
 from orchestrator.engine.services import Services
-from orchestrator.engine.settling import Settler
+from orchestrator.engine.settling import Settler, rewound
 from orchestrator.ports import Raised
-from replwire.errors import WireError
+from replwire.errors import ERROR_CODES, WireError
+
+REREAD_AFTER_S: Final = 0.05
+"""How soon we look what became of a worker that refused a request because it is about to end."""
 
 if TYPE_CHECKING:
     from orchestrator.engine.requests import Pending
     from orchestrator.engine.session import LiveSession
 
 _log = structlog.get_logger("bascule.session")
-
-RAISE_TRIES_MAX: Final = 50
-RAISE_WAIT_S: Final = 0.1
-"""Tries, and the time between them, when another front door replaces the same worker."""
 
 
 class Connector:
@@ -41,7 +42,12 @@ class Connector:
         self._restorer = Restorer(services)
         self._settler = Settler(services, session)
         self._adopter = Adopter(services, session)
-        self._investigator = Investigator(services, self._settler, self._adopter, self._record, self._replace)
+        self._seeker = Seeker(
+            services, self._settler, self._adopter, self._record, self._replace_worker, self._provide_first, self._rests
+        )
+        self._parker = Parker(services, session)
+        self._is_eager = False
+        """Whether a worker is wanted although no request waits."""
         self._task: asyncio.Task[None] | None = None
         self._side_tasks: set[asyncio.Task[None]] = set()
 
@@ -49,23 +55,43 @@ class Connector:
 
     def connect(self) -> None:
         """Adopt or restore."""
+        self._is_eager = True
         self._decide(self._connect())
 
     def replace(self, code: str, message: str) -> None:
         """End the worker, answer what it owed, go on if anything waits."""
+        self._is_eager = False
         self._decide(self._replace(WireError(code, message)))
 
     def investigate(self, cause: str, told: dict[str, Any]) -> None:
-        """The link was lost: find out whether the worker was."""
-        self._decide(self._investigator.investigate(cause, told))
+        """The link was lost: find out whether the worker was. `cause`: what the worker did wrong, if it did."""
+        self._is_eager = False
+        if cause:
+            code, _, words = cause.partition(": ")
+            self.replace(code if code in ERROR_CODES else "worker_unresponsive", words or cause)
+        else:
+            self._decide(self._seeker.seek(told))
 
-    def park(self) -> None:
-        """End the worker; the session goes on when it is asked again."""
-        self._decide(self._park())
+    def park(self, idle_s: float) -> None:
+        """End the worker, if it agrees and has been idle for so long; the session goes on when it is asked again."""
+        self._is_eager = False
+        self._decide(self._park(idle_s))
+
+    def reread(self) -> None:
+        """The worker begins nothing any more: another front door lets it end, or was about to."""
+        self._decide(self._reread())
+
+    def rewound(self, raised: Raised) -> None:
+        """The session went back to an earlier state, and the generation was raised with it."""
+        self._decide(self._rewound(raised))
 
     def answer_from_store(self, pending: Pending) -> None:
         """The id was committed before: its stored outcome is the answer."""
         self.aside(self._settler.answer_from_store(pending))
+
+    def tell_committed(self, outcome: Outcome, *, was_kept: bool) -> None:
+        """Another front door has committed this."""
+        self.aside(self._settler.tell_committed(outcome, was_kept=was_kept))
 
     def end_worker(self, worker: WorkerAddress) -> None:
         """A worker that is no session's any more: whoever waits for a new one does not wait for its end."""
@@ -117,65 +143,6 @@ class Connector:
             self.end_worker(worker)
         self._session.ended(reason)
 
-    # --- adopt or restore ---------------------------------------------------------------------------------------
-
-    async def _connect(self) -> None:
-        if await self._begin():
-            return
-        record = await self._record()
-        await self._settler.settle_if_moved(record)
-        if record.worker is not None and await self._adopter.adopt(record, record.worker):
-            return
-        if record.worker is not None:
-            await self._replace(WireError("worker_died", "the worker is gone"))
-            return
-        raised = await self._raise(record)
-        record = await self._record()
-        await self._settler.settle(record, WireError("worker_died", "the worker is gone"))
-        await self._provide(raised, record)
-
-    async def _begin(self) -> bool:
-        """The first worker of a session: nothing can have been committed without one, and so nothing has to be read."""
-        record = self._session.record
-        raised = await self._raise_once(0) if record.generation == 0 else None
-        if raised is None:
-            return False
-        await self._provide(raised, record)
-        return True
-
-    # --- restore ------------------------------------------------------------------------------------------------
-
-    async def _raise_once(self, seen: int) -> Raised | None:
-        services = self._services
-        deadline_s = services.config.replace_deadline_s
-        return await services.store.raise_generation(self._session.id, seen, services.server, deadline_s)
-
-    async def _raise(self, record: Record) -> Raised:
-        seen = record.generation
-        for _ in range(RAISE_TRIES_MAX):
-            raised = await self._raise_once(seen)
-            if raised is not None:
-                return raised
-            await asyncio.sleep(RAISE_WAIT_S)
-            seen = (await self._record()).generation
-        raise WireError("busy", "another front door is replacing the worker", retry_after_ms=1000)
-
-    async def _provide(self, raised: Raised, record: Record) -> None:
-        """A worker for this generation, with the last committed state in it: the record was read after the raise."""
-        session = self._session
-        session.committer.stop()
-        restored = await self._restorer.provide(session, record, raised)
-        session.committer = session.new_committer(restored.record, restored.references)
-        session.linked(restored.record, restored.link, 0)
-        _log.info(
-            "worker claimed", session_id=session.id, generation=raised.generation, worker=restored.worker.worker,
-            seq=record.seq, lost=len(restored.lost),
-        )  # fmt: skip
-        if restored.lost:
-            session.tell("status", {"status": "ready", "cause": "restored", "unsaved": restored.lost})
-
-    # --- replace ------------------------------------------------------------------------------------------------
-
     async def _record(self) -> Record:
         session = self._session
         found = await self._services.store.read(session.id)
@@ -183,43 +150,130 @@ class Connector:
             raise WireError("session_gone", "the store does not have this session any more", session=session.id)
         return visible_to(found, session.policy.tenant, session.id)
 
-    async def _replace(self, error: WireError) -> None:
-        session = self._session
+    # --- a worker for a session that has none -------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        """The first worker of a session needs nothing to be read: nothing can have been committed without one."""
+        if self._session.record.generation or not await self._provide_as_read(self._session.record):
+            await self._seeker.seek({})
+
+    async def _raise(self, seen: Record, cause: str) -> Raised | None:
+        services = self._services
+        deadline_s = services.config.replace_deadline_s
+        return await services.store.raise_generation(
+            self._session.id, seen.generation, services.server, deadline_s, cause
+        )
+
+    async def _provide_first(self, record: Record) -> bool:
+        """False when another front door has begun to."""
+        raised = await self._raise(record, "")
+        if raised is None:
+            return False
         record = await self._record()
-        session.unlink()
-        if await self._settler.settle_if_moved(record) and record.worker is not None:
+        await self._settler.settle(record, WireError("worker_died", "the worker is gone"))
+        return await self._provide(raised, record)
+
+    async def _provide_as_read(self, record: Record) -> bool:
+        raised = await self._raise(record, "")
+        return raised is not None and await self._provide(raised, record)
+
+    async def _provide(self, raised: Raised, record: Record) -> bool:
+        """A worker for this generation, with the last committed state in it: the record was read after the raise. False
+        when it took so long that another front door has raised again."""
+        session = self._session
+        session.committer.stop()
+        restored = await self._restorer.provide(session, record, raised)
+        if restored is None:
+            return False
+        session.committer = session.new_committer(restored.record, restored.references)
+        session.lost = restored.lost
+        session.linked(restored.record, restored.link, 0)
+        _log.info(
+            "worker claimed", session_id=session.id, generation=raised.generation, worker=restored.worker.worker,
+            seq=record.seq, lost=len(restored.lost),
+        )  # fmt: skip
+        if restored.lost:
+            session.tell("status", {"status": "ready", "cause": "restored", "unsaved": restored.lost})
+        return True
+
+    # --- replace ------------------------------------------------------------------------------------------------
+
+    async def _replace(self, error: WireError) -> None:
+        record = await self._record()
+        if await self._settler.settle_if_moved(record) or not await self._replace_worker(record, error):
             # Another front door was faster: its worker is the session's.
-            await self._connect()
-            return
+            await self._seeker.seek({})
+
+    async def _replace_worker(self, record: Record, error: WireError) -> bool:
+        """End the worker of this record and go on from the last commit; False when another front door was faster."""
+        session, old = self._session, record.worker
+        raised = await self._raise(record, error.code)
+        if raised is None:
+            return False
         self._services.metrics.replacements.labels(error.code).inc()
-        old, raised = record.worker, await self._raise(record)
+        session.dismiss()
         if old is not None:
             self.end_worker(old)
         record = await self._record()
         await self._settler.settle(record, error)
         _log.warning("worker replaced", session_id=session.id, cause=error.code, detail=error.message, seq=record.seq,
                      generation=raised.generation)  # fmt: skip
-        await self._go_on(raised, record, error.message)
+        return await self._go_on(raised, record, error.message)
 
-    async def _go_on(self, raised: Raised, record: Record, cause: str) -> None:
+    async def _go_on(self, raised: Raised, record: Record, cause: str) -> bool:
         session = self._session
         if session.requests:
-            await self._provide(raised, record)
-            return
+            return await self._provide(raised, record)
         await self._services.store.publish(session.id, raised, None)
+        self._rest(cause)
+        return True
+
+    def _rests(self) -> bool:
+        session = self._session
+        if session.requests or self._is_eager:
+            return False
+        self._rest(session.record.cause or "idle")
+        return True
+
+    def _rest(self, cause: str) -> None:
+        """There is no worker and nobody needs one."""
+        session = self._session
         session.no_worker()
         session.tell("status", {"status": "parked", "cause": cause})
         if session.requests:
             # One came while the store was told that there is no worker.
             session.connect()
 
-    async def _park(self) -> None:
-        session = self._session
+    async def _rewound(self, raised: Raised) -> None:
+        session, old = self._session, self._session.record.worker
+        session.dismiss()
         record = await self._record()
-        old, raised = record.worker, await self._raise(record)
-        session.unlink()
+        await self._settler.settle(record, rewound())
         if old is not None:
             self.end_worker(old)
-        record = await self._record()
-        await self._settler.settle(record, WireError("worker_died", "the worker was parked"))
-        await self._go_on(raised, record, "idle")
+        self._is_eager = True
+        if record.generation != raised.generation or not await self._provide(raised, record):
+            await self._seeker.seek({})
+
+    # --- park ---------------------------------------------------------------------------------------------------
+
+    async def _park(self, idle_s: float) -> None:
+        session, record = self._session, self._session.record
+        is_parked = await self._parker.park(idle_s)
+        if not is_parked and session.link is not None and not session.link.lost:
+            session.linked_again()
+            return
+        if is_parked:
+            session.dismiss()
+            if record.worker is not None:
+                self.end_worker(record.worker)
+            await self._settler.settle(await self._record(), WireError("worker_died", "the worker was parked"))
+            if self._rests():
+                return
+        await self._seeker.seek({})
+
+    async def _reread(self) -> None:
+        """Its refusals end some time after the other front door gave up, if it did."""
+        self._session.unlink()
+        await asyncio.sleep(REREAD_AFTER_S)
+        await self._seeker.seek({})

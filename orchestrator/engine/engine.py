@@ -17,6 +17,7 @@ from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.services import Services
 from orchestrator.engine.sessions import Sessions
 from orchestrator.engine.sweeper import Sweeper
+from orchestrator.engine.transfers import Transfers
 from orchestrator.engine.vault import Vault
 from orchestrator.ports import Channel, Clock, Runtime, Store
 from orchestrator.telemetry.metrics import Metrics
@@ -46,6 +47,8 @@ class Engine:
         self._sweeper = Sweeper(self._services, self._sessions)
         self.overview = Overview(self._services, self._sessions)
         """Looks at sessions that wake nothing."""
+        self.transfers = Transfers(self._services, self._sessions.images)
+        """Export and import."""
         self._conversations: set[Conversation] = set()
 
     async def start(self) -> None:

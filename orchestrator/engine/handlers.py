@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.intake import Request
 from orchestrator.core.policy import OBSERVER_MAY, SCOPE_OF, check_role, check_scope, session_policy
-from orchestrator.core.seal import SealError
 from orchestrator.core.session import OpenId, SessionPolicy
 from orchestrator.engine.link import Then
+from orchestrator.engine.past_handlers import PastHandlers
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.session import LiveSession
 from replwire.cursors import parse_cursor
@@ -27,28 +26,19 @@ from replwire.messages import (
     Close,
     Describe,
     Detach,
+    Fork,
     History,
     Input,
     Interrupt,
     Open,
+    Pin,
     Ping,
+    Rewind,
+    Unpin,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     from orchestrator.engine.conversation import Conversation
-
-HISTORY_ENTRIES_MAX: Final = 100
-"""Of one reply to `history`; without `from`, the last ones."""
-
-HISTORY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Of the entries in one reply; a client that asked for more asks again from where the reply ends."""
-
-HISTORY_ENTRIES_AT_ONCE: Final = 8
-"""Read from the store with one call."""
-
-
-_SHOWN: Final = ("seq", "id", "type", "principal", "at", "cursors", "body", "result")
-"""Of a journal entry."""
 
 
 class Handlers:
@@ -56,6 +46,7 @@ class Handlers:
 
     def __init__(self, conversation: Conversation) -> None:
         self._talk = conversation
+        self._past = PastHandlers(conversation)
 
     async def serve(self, request: Request) -> None:
         """Answer the request; raises `WireError`."""
@@ -70,8 +61,8 @@ class Handlers:
                 await self._attach(request, request.payload)
             case Interrupt() | Cancel() | Input():
                 await self._control(request, request.payload)
-            case History():
-                await self._history(request, request.payload)
+            case History() | Rewind() | Fork() | Pin() | Unpin():
+                await self._past.serve(request, request.payload)
             case Detach():
                 self._talk.unbind()
                 self._talk.reply(request, {})
@@ -121,9 +112,13 @@ class Handlers:
         talk = self._talk
         opened = OpenId(talk.principal.tenant, talk.principal.subject, request.id, request.hash)
         talk.told_everything = True
-        session = await talk.sessions.open(self._policy(payload, implicit=False), opened)
+        policy = self._policy(payload, implicit=False)
+        if payload.origin is None:
+            session = await talk.sessions.open(policy, opened)
+        else:
+            session = await self._past.open_from(payload.origin, policy, opened)
         await talk.bind(session, None)
-        talk.reply(request, self._binding(session))
+        talk.reply(request, await self._binding(session))
 
     async def _attach(self, request: Request, payload: Attach) -> None:
         talk = self._talk
@@ -134,18 +129,19 @@ class Handlers:
         talk.told_everything = True
         session.connect()
         await talk.bind(session, cursor, role)
-        talk.reply(request, self._binding(session))
+        talk.reply(request, await self._binding(session))
 
-    def _binding(self, session: LiveSession) -> Json:
+    async def _binding(self, session: LiveSession) -> Json:
+        seq, etag = await self._past.journal.last_commit(session)
         said: Json = {
             "session": session.id,
-            "seq": session.committer.seq,
+            "seq": seq,
             "status": "ready" if session.phase is Phase.LINKED else "starting",
             "generation": session.record.generation,
             "cursor": str(session.last_event),
         }
-        if session.committer.etag:
-            said["etag"] = session.committer.etag
+        if etag:
+            said["etag"] = etag
         return said
 
     async def _close(self, request: Request) -> None:
@@ -205,42 +201,3 @@ class Handlers:
             raise WireError("busy", "the session has no worker at the moment", retry_after_ms=200)
         session.last_used = self._talk.services.clock.monotonic()
         return await session.link.call(kind, tuple(text.encode("utf-8") for text in texts), then=then)
-
-    # --- the journal --------------------------------------------------------------------------------------------
-
-    async def _history(self, request: Request, payload: History) -> None:
-        talk = self._talk
-        session = await talk.bound(request.session)
-        last = min(payload.last or session.committer.seq, session.committer.seq)
-        first = max(1, payload.first if payload.first is not None else last - HISTORY_ENTRIES_MAX + 1)
-        last = min(last, first + HISTORY_ENTRIES_MAX - 1)
-        found = await self._journal(session, first, last, newest_first=payload.first is None)
-        talk.reply(
-            request, {"entries": [self._entry(session, seq, blob) for seq, blob in found], "seq": session.committer.seq}
-        )
-
-    async def _journal(
-        self, session: LiveSession, first: int, last: int, *, newest_first: bool
-    ) -> list[tuple[int, bytes]]:
-        """Those of the entries that fit into one reply, and one at least."""
-        found: list[tuple[int, bytes]] = []
-        size_bytes = 0
-        while first <= last:
-            start = max(first, last - HISTORY_ENTRIES_AT_ONCE + 1) if newest_first else first
-            end = last if newest_first else min(last, first + HISTORY_ENTRIES_AT_ONCE - 1)
-            first, last = (first, start - 1) if newest_first else (end + 1, last)
-            part = await self._talk.services.store.journal(session.id, start, end)
-            for entry in reversed(part) if newest_first else part:
-                size_bytes += len(entry[1])
-                if found and size_bytes > HISTORY_BYTES_MAX:
-                    return sorted(found)
-                found.append(entry)
-        return sorted(found)
-
-    def _entry(self, session: LiveSession, seq: int, blob: bytes) -> Json:
-        try:
-            entry: Json = json.loads(self._talk.services.vault.open_entry(session.policy.tenant, session.id, seq, blob))
-        except SealError:
-            raise WireError("session_regressed", f"the journal entry {seq} is not as it was sealed", seq=seq) from None
-        generation = parse_cursor(entry["cursors"][0]).generation
-        return {"generation": generation} | {key: entry[key] for key in _SHOWN}

@@ -27,6 +27,9 @@ _ANSWERS: Final = frozenset({Kind.REPLY, Kind.REFUSED, Kind.WELCOME})
 _BEFORE_WELCOME: Final = frozenset({Kind.HELLO, Kind.DIED})
 """What a worker may say by itself to a link that is not attached; nobody has to hear it."""
 
+PARKING: Final = "parking"
+"""In a refusal: the worker is about to end, and the request was not begun."""
+
 RETRY_AFTER_MS_MAX: Final = 60_000
 """A worker's word about when to ask again, at most."""
 
@@ -218,7 +221,9 @@ def refusal(frame: Frame) -> WireError:
     if code not in ERROR_CODES or not isinstance(message, str):
         raise ProtocolBreach("a refusal without a code of ours")
     seq, retry_after_ms = body.get("seq"), body.get("retry_after_ms")
-    details = {"seq": seq} if isinstance(seq, int) else {}
+    details: dict[str, object] = {"seq": seq} if isinstance(seq, int) else {}
+    if body.get(PARKING):
+        details[PARKING] = True
     later = retry_after_ms if isinstance(retry_after_ms, int) and 0 <= retry_after_ms <= RETRY_AFTER_MS_MAX else None
     return WireError(str(code), message[:1000], retry_after_ms=later, **details)
 

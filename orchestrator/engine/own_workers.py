@@ -6,7 +6,7 @@ Whoever reaps must not take a worker that waits in our pool, or that is being re
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import WorkerAddress
@@ -19,6 +19,9 @@ class OwnWorkers:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._own: set[str] = set()
+        self.on_end: Callable[[], None] = lambda: None
+        """Called when one of ours has ended."""
+        self._ending: set[str] = set()
         self.name = runtime.name
         self.survives_server = runtime.survives_server
 
@@ -26,6 +29,11 @@ class OwnWorkers:
     def own(self) -> frozenset[str]:
         """Started here, or on the way, and not ended."""
         return frozenset(self._own)
+
+    @property
+    def ending(self) -> int:
+        """How many of them are about to be gone."""
+        return len(self._ending)
 
     async def start(self, spec: SandboxSpec) -> WorkerAddress:
         """See `Runtime`."""
@@ -42,10 +50,18 @@ class OwnWorkers:
 
     async def stop(self, worker: str) -> None:
         """See `Runtime`."""
-        self._own.discard(worker)
-        await self._runtime.stop(worker)
+        is_ours = worker in self._own
+        if is_ours:
+            self._ending.add(worker)
+        try:
+            await self._runtime.stop(worker)
+        finally:
+            self._ending.discard(worker)
+            self._own.discard(worker)
+        if is_ours:
+            self.on_end()
 
-    async def fate(self, worker: str) -> WorkerFate:
+    async def fate(self, worker: WorkerAddress) -> WorkerFate:
         """See `Runtime`."""
         return await self._runtime.fate(worker)
 

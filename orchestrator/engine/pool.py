@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -33,6 +33,17 @@ START_RETRY_AFTER_MS: Final = 2000
 _log = structlog.get_logger("bascule.pool")
 
 
+class Pressure(Protocol):
+    """How much room there is for workers."""
+
+    @property
+    def room(self) -> int:
+        """How many more workers may be started."""
+
+    def relieve(self, waiting: int) -> None:
+        """Make room for so many, if there is a way."""
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     future: asyncio.Future[WorkerAddress]
@@ -44,7 +55,7 @@ class Pool:
 
     def __init__(
         self, runtime: Runtime, config: EngineConfig, image: str, *, clock: Clock, metrics: Metrics,
-        random: Callable[[int], bytes], warm: int,
+        random: Callable[[int], bytes], warm: int, pressure: Pressure,
     ) -> None:  # fmt: skip
         self._runtime = runtime
         self._config = config
@@ -53,6 +64,7 @@ class Pool:
         self._metrics = metrics
         self._random = random
         self._size = warm
+        self._pressure = pressure
         self._ready: deque[WorkerAddress] = deque()
         self._queue: deque[_Waiting] = deque()
         self._starting: set[asyncio.Task[None]] = set()
@@ -71,9 +83,11 @@ class Pool:
 
     def fill(self) -> None:
         """Start what is missing, as many at once as the settings allow; returns at once."""
-        wanted = self._size + len(self._queue) - len(self._ready) - len(self._starting)
-        room = self._config.refill_at_once - len(self._starting)
-        for _ in range(min(wanted, room)):
+        waiting = len(self._queue) - len(self._ready) - len(self._starting)
+        room = min(self._pressure.room, self._config.refill_at_once - len(self._starting))
+        # Whoever is parked makes room when its worker has ended; then this is called again.
+        self._pressure.relieve(waiting)
+        for _ in range(min(self._size + waiting, room)):
             if not self._closed:
                 task = asyncio.create_task(self._start())
                 self._starting.add(task)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.commits import body_hash
 from orchestrator.core.outcomes import Outcome, ProtocolBreach, read_object, read_outcome, with_commit
 from orchestrator.engine.events import event_envelope
-from orchestrator.engine.link import Link, refusal
+from orchestrator.engine.link import PARKING, Link, refusal
 from orchestrator.engine.requests import Consumption, Pending
 from orchestrator.engine.services import Services
 from replwire.cursors import Cursor
@@ -55,6 +55,8 @@ class Reception:
                 self._replied(frame)
             case Kind.KNOWN | Kind.COMMITTED:
                 self._known(frame)
+            case Kind.ORPHANED:
+                self._orphaned(frame)
             case Kind.DIED:
                 self.last_words = read_object(frame.parts[0] if frame.parts else b"{}")
             case _:
@@ -98,11 +100,25 @@ class Reception:
         if pending is None:
             return
         if frame.kind == Kind.REFUSED:
-            self._session.requests.refuse(pending, refusal(frame))
+            self._refused(pending, refusal(frame))
             return
         if pending.numbered:
             raise ProtocolBreach("a numbered request was answered without an outcome")
         self._answer(pending, read_object(frame.parts[0] if frame.parts else b"{}"))
+
+    def _refused(self, pending: Pending, error: WireError) -> None:
+        if error.details.pop(PARKING, None):
+            self._session.refused_by_parking(pending)
+        else:
+            self._session.requests.refuse(pending, error)
+
+    def _orphaned(self, frame: Frame) -> None:
+        """A request runs that another front door had asked for, which is gone."""
+        if len(frame.parts) != 2:
+            raise ProtocolBreach("a malformed word about a request")
+        id_ = frame.parts[1]
+        if self._session.requests.get(request_id := id_.decode("ascii", "replace")) is None:
+            self._session.stray.found(request_id)
 
     def _answer(self, pending: Pending, payload: dict[str, Any]) -> None:
         type_ = pending.request.type
@@ -135,6 +151,7 @@ class Reception:
         if pending is not None and pending.stop_reason and outcome.type == "eval" and outcome.payload["error"]:
             outcome.payload["error"]["code"] = pending.stop_reason
         session.stray.ended(outcome.request_id)
+        session.holds_unsaved = bool(outcome.payload.get("unsaved"))
         if session.policy.durability == "none":
             self._without_commit(outcome)
         elif outcome.seq <= session.committer.seq:
@@ -153,7 +170,7 @@ class Reception:
 
     def _without_commit(self, outcome: Outcome) -> None:
         committer = self._session.committer
-        if outcome.seq != committer.seq + 1:
+        if outcome.seq <= committer.seq:
             raise ProtocolBreach(f"eval {outcome.seq} came after eval {committer.seq}")
         committer.seq = outcome.seq
         self.finished(outcome, "kept", "none", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import bounded_unsaved
@@ -46,14 +46,26 @@ class Restored:
     """Names that the checkpoint holds and that could not be brought back, with reasons."""
 
 
+class _Kept(NamedTuple):
+    """What the store has of a session, beside its record and the chunks."""
+
+    checkpoint: Checkpoint | None
+    ids: Sequence[KnownId]
+
+
+class _SupersededError(Exception):
+    """Another front door has raised the generation again."""
+
+
 class Restorer:
     """Claims workers from the pools."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def provide(self, session: LiveSession, record: Record, raised: Raised) -> Restored:
-        """Raises `restore_failed` after `TRIES_MAX` workers, `capacity` when there is no worker."""
+    async def provide(self, session: LiveSession, record: Record, raised: Raised) -> Restored | None:
+        """None when another front door has raised again. Raises `restore_failed` after `TRIES_MAX` workers, `capacity`
+        when there is no worker."""
         tries, dead_max = 0, TRIES_MAX + self._services.config.pool_size
         while True:
             worker = await session.take_worker()
@@ -62,6 +74,8 @@ class Restorer:
             except BaseException as error:
                 # Also when the session ended meanwhile: a worker that nobody has would run for ever.
                 session.connector.end_worker(worker)
+                if isinstance(error, _SupersededError):
+                    return None
                 if not isinstance(error, OSError | WireError):
                     raise
                 is_dead = isinstance(error, OSError)
@@ -70,23 +84,29 @@ class Restorer:
                     raise _as_failure(error, has_state=record.seq > 0) from None
 
     async def _claim(self, session: LiveSession, record: Record, raised: Raised, worker: WorkerAddress) -> Restored:
-        store = self._services.store
-        checkpoint = await store.checkpoint(session.id) if record.seq else None
+        kept = await self._kept(session, record)
+        checkpoint = kept.checkpoint
         link = await open_link_to(self._services, session, worker)
         try:
-            told = await self._claim_and_publish(session, record, raised, checkpoint, link, worker)
+            told = await self._claim_and_publish(session, record, raised, kept, link, worker)
         except BaseException:
             link.close()
             raise
         now = replace(record, generation=raised.generation, nonce=raised.nonce, worker=worker)
         return Restored(now, worker, link, checkpoint.references if checkpoint else (), _lost(told))
 
+    async def _kept(self, session: LiveSession, record: Record) -> _Kept:
+        store = self._services.store
+        if not record.seq:
+            return _Kept(None, ())
+        return _Kept(*await asyncio.gather(store.checkpoint(session.id), store.known_ids(session.id)))
+
     async def _claim_and_publish(
-        self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link,
-        worker: WorkerAddress,
+        self, session: LiveSession, record: Record, raised: Raised, kept: _Kept, link: Link, worker: WorkerAddress
     ) -> dict[str, Any]:  # fmt: skip
-        """Both at once for a session's first worker: nobody else knows of the session yet, who might dial too early."""
-        claim = asyncio.create_task(self._hand_over(session, record, raised, checkpoint, link))
+        """Both at once for a session's first worker: the agent lets those wait who read its address and dial before it
+        is claimed. Of a later one, whose claim takes long, the address is made known when it is done."""
+        claim = asyncio.create_task(self._hand_over(session, record, raised, kept, link))
         try:
             if raised.generation > 1:
                 await claim
@@ -96,14 +116,14 @@ class Restorer:
             claim.cancel()
             await asyncio.gather(claim, return_exceptions=True)
         if not is_current:
-            raise _superseded()
+            raise _SupersededError
         return told
 
     async def _hand_over(
-        self, session: LiveSession, record: Record, raised: Raised, checkpoint: Checkpoint | None, link: Link
+        self, session: LiveSession, record: Record, raised: Raised, kept: _Kept, link: Link
     ) -> dict[str, Any]:
+        checkpoint = kept.checkpoint
         manifest, chunks = await self._opened(session, raised, checkpoint) if checkpoint else (b"", {})
-        ids = await self._services.store.known_ids(session.id) if record.seq else ()
         claim = {
             "session": session.id,
             "generation": raised.generation,
@@ -113,10 +133,11 @@ class Restorer:
             "limits": {**session.policy.limits, "handover_ms": self._services.config.handover_ms},
             "ids": [],
             "chunks": len(chunks),
+            "reseed": _is_copy(record, checkpoint),
         }
         if manifest:
             session.tell("status", {"status": "restoring"})
-        _send_ids(link, ids)
+        _send_ids(link, kept.ids)
         parts = (to_text(claim).encode("utf-8"), manifest)
         return await link.call(Kind.CLAIM, parts, chunks=chunks.items(), timeout_s=RESTORE_TIMEOUT_S)
 
@@ -144,7 +165,7 @@ class Restorer:
         if len(found) != len(set(references)):
             record = await self._services.store.read(session_id)
             if record is not None and record.generation != generation:
-                raise _superseded()
+                raise _SupersededError
             raise WireError("restore_failed", "the store lacks a part of the checkpoint", cause="missing")
         return found
 
@@ -162,6 +183,12 @@ def _send_ids(link: Link, ids: Sequence[KnownId]) -> None:
         link.send(Kind.IDS, (to_text(rows).encode("utf-8"),))
 
 
+def _is_copy(record: Record, checkpoint: Checkpoint | None) -> bool:
+    """Whether the state is still that of the session which this one was made from: both must not draw the same."""
+    policy = record.policy
+    return checkpoint is not None and bool(policy.origin) and checkpoint.seq == policy.origin_seq
+
+
 def _lost(told: dict[str, Any]) -> dict[str, str]:
     unsaved = told.get("unsaved")
     if not isinstance(unsaved, dict):
@@ -169,21 +196,15 @@ def _lost(told: dict[str, Any]) -> dict[str, str]:
     return bounded_unsaved({str(name): str(reason) for name, reason in unsaved.items()})
 
 
-def _superseded() -> WireError:
-    return WireError("busy", "another front door replaced the worker", retry_after_ms=200, cause="superseded")
-
-
 def _is_final(error: OSError | WireError) -> bool:
     """Whether another worker would not help."""
     if isinstance(error, OSError):
         return False
-    return error.code == "store_unavailable" or error.details.get("cause") in ("superseded", "integrity", "missing")
+    return error.code == "store_unavailable" or error.details.get("cause") in ("integrity", "missing")
 
 
 def _as_failure(error: OSError | WireError, *, has_state: bool) -> WireError:
     if isinstance(error, WireError) and error.code not in ("busy", "worker_unresponsive"):
-        return error
-    if isinstance(error, WireError) and error.details.get("cause") == "superseded":
         return error
     if has_state and isinstance(error, WireError):
         return WireError("restore_failed", "the workers that opened the last checkpoint did not survive it")

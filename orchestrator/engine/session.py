@@ -7,7 +7,7 @@ restoring, replacing a worker) is the work of `connecting`; what the worker says
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from orchestrator.core.commits import link_key
 from orchestrator.core.encoding import to_text
@@ -22,13 +22,14 @@ from orchestrator.engine.phase import Phase, move_phase
 from orchestrator.engine.pool import Progress
 from orchestrator.engine.reception import Reception
 from orchestrator.engine.request_table import RequestTable
-from orchestrator.engine.requests import Subscriber
+from orchestrator.engine.requests import Pending, Subscriber
 from orchestrator.engine.services import Services
 from orchestrator.engine.stray import Stray
+from orchestrator.ports import Raised
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
-from replwire.frames import Frame
+from replwire.frames import Frame, Kind
 
 TakeWorker = Callable[[str, Progress], Awaitable[WorkerAddress]]
 """Image and progress in, a warm worker out."""
@@ -56,6 +57,10 @@ class LiveSession:
         self.connector = Connector(services, self)
         self.catch_up = CatchUp(services, self)
         self.stray = Stray(services, self)
+        self.lost: Mapping[str, str] = {}
+        """Names that the last restore could not bring back, with reasons."""
+        self.holds_unsaved = False
+        """Whether the last result listed names that no checkpoint keeps."""
         self.reception = Reception(services, self)
         self._take_worker = take_worker
 
@@ -112,17 +117,49 @@ class LiveSession:
             self._move(Phase.CONNECTING)
             self.connector.connect()
 
+    def look_after(self) -> None:
+        """Link to its worker, if it has one; nobody asks for one if it has not."""
+        if self.phase is Phase.NONE:
+            self._move(Phase.CONNECTING)
+            self.connector.investigate("", {})
+
     def replace_worker(self, code: str, message: str) -> None:
         """The worker is no good any more: end it and go on from the last commit."""
         if self.phase is Phase.LINKED:
             self._move(Phase.CONNECTING)
             self.connector.replace(code, message)
 
-    def park(self) -> None:
-        """End the worker of a session that nobody uses; its state stays in the store."""
-        if self.phase is Phase.LINKED and not self.is_busy:
+    def park(self, idle_s: float) -> bool:
+        """End the worker of a session that nobody has used for so long, on any front door; its state stays in the
+        store. Whether it is on the way."""
+        if self.phase is not Phase.LINKED or self.is_busy:
+            return False
+        self._move(Phase.CONNECTING)
+        self.connector.park(idle_s)
+        return True
+
+    def linked_again(self) -> None:
+        """The worker does not end after all."""
+        self._move(Phase.LINKED)
+        if self.link is not None and self.link.lost:
+            self.link_lost(self.link, "")
+            return
+        for pending in self.requests.all():
+            if not pending.dispatched:
+                self.requests.dispatch(pending)
+
+    def refused_by_parking(self, pending: Pending) -> None:
+        """The worker begins nothing any more: the request waits for what the store says of it."""
+        pending.dispatched = pending.intended = False
+        if self.phase is Phase.LINKED:
             self._move(Phase.CONNECTING)
-            self.connector.park()
+            self.connector.reread()
+
+    def rewound(self, raised: Raised) -> None:
+        """The session is at an earlier state: what runs or waits is over, and a new worker gets that state."""
+        if self.phase is not Phase.ENDED:
+            self._move(Phase.CONNECTING)
+            self.connector.rewound(raised)
 
     def linked(self, record: Record, link: Link, last_event: int) -> None:
         """There is a worker: send it what waits."""
@@ -141,6 +178,12 @@ class LiveSession:
         for pending in self.requests.all():
             self.requests.dispatch(pending)
         link.serve()
+
+    def dismiss(self) -> None:
+        """The worker's generation is over: it ends, also when another server started it and only that could end it."""
+        if self.link is not None:
+            self.link.send(Kind.END)
+        self.unlink()
 
     def unlink(self) -> None:
         """Hang up, and let nothing more be committed under this generation."""

@@ -10,6 +10,7 @@ from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
 from orchestrator.core.session import OpenId, Record, SessionPolicy, Status, WorkerAddress, visible_to
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
+from orchestrator.engine.pressure import Pressure
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
 from replwire.errors import WireError
@@ -24,12 +25,14 @@ class Sessions:
         self._services = services
         self._live: dict[str, LiveSession] = {}
         self._pools: dict[str, Pool] = {}
+        self._pressure = Pressure(services, self._live.values)
+        services.runtime.on_end = self.fill_pools
         config = services.config
         for image in (config.sandbox.image, *config.images):
             warm = config.pool_size if image == config.sandbox.image else 0
             self._pools[image] = Pool(
                 services.runtime, config, image, clock=services.clock, metrics=services.metrics,
-                random=services.random, warm=warm,
+                random=services.random, warm=warm, pressure=self._pressure,
             )  # fmt: skip
 
         self._count_workers()
@@ -64,16 +67,20 @@ class Sessions:
     async def open(self, policy: SessionPolicy, opened: OpenId | None = None) -> LiveSession:
         """A new session, or the one that the same `open` opened before; a worker is already on its way when this
         returns. Raises `capacity`, `conflict`, `session_gone`."""
-        self._make_room()
+        self.make_room()
         random = self._services.random
         new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
         record = await self._services.store.create(new_id, policy, opened)
-        visible_to(record, policy.tenant, record.session)
-        session = self.in_hand(record.session) or self._take_in_hand(record)
-        session.connect()
         if record.session == new_id:
             who = {"tenant": policy.tenant, "subject": policy.subject}
             _log.info("session opened", session_id=new_id, implicit=policy.implicit, **who)
+        return self.begin(record)
+
+    def begin(self, record: Record) -> LiveSession:
+        """Take a session in hand that the store has just made, or had made before; a worker is on its way then."""
+        visible_to(record, record.policy.tenant, record.session)
+        session = self.in_hand(record.session) or self._take_in_hand(record)
+        session.connect()
         return session
 
     async def find(self, session: str, tenant: str) -> LiveSession:
@@ -87,7 +94,7 @@ class Sessions:
             # Whoever asked in the meantime may have it in hand by now.
             live = self.in_hand(session)
             if live is None:
-                self._make_room()
+                self.make_room()
                 live = self._take_in_hand(record)
         visible_to(live.record, tenant, session)
         return live
@@ -97,7 +104,8 @@ class Sessions:
         live = self._live.get(session)
         return None if live is None or live.phase is Phase.ENDED else live
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Let go of one that nobody uses, if this front door has all that it may have; raises `capacity`."""
         if len(self._live) >= self._services.config.sessions_max and not self._let_go_of_idle():
             raise WireError("capacity", "this front door has all the sessions that it may have", retry_after_ms=5000)
 

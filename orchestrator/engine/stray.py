@@ -1,6 +1,7 @@
-"""An eval that runs in an adopted worker and that no client here waits for: its deadline is held all the same.
+"""An eval that runs and that no client here waits for: its deadline is held all the same.
 
-Deadlines of evals are held by front doors, not by the agent; the one that dispatched this one is gone.
+Deadlines of evals are held by front doors, not by the agent; the one that dispatched this one may be gone. One that
+another front door dispatched and a client of ours interrupted is looked after likewise.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Stray:
 
     def interrupted(self, request_id: str) -> None:
         """A client had it interrupted: it has the grace to obey."""
-        if request_id == self._id:
-            self._escalate_after_grace("interrupted")
+        self._id = request_id
+        self._escalate_after_grace("interrupted")
 
     def ended(self, request_id: str) -> None:
         """It is over."""
@@ -76,6 +77,16 @@ class Stray:
             self.forget()
 
     def _escalate_after_grace(self, code: str) -> None:
-        words = f"an eval of a front door that is gone did not end ({code}); the worker was replaced"
         grace_s = float(self._services.config.limits["interrupt_grace_s"])
-        self._later(grace_s, lambda: self._session.replace_worker(code, words))
+        self._later(grace_s, lambda: self._session.connector.aside(self._escalate(code)))
+
+    async def _escalate(self, code: str) -> None:
+        """Its outcome may have gone to another front door: only what still runs costs the worker."""
+        link, running = self._session.link, self._id
+        if link is None or not running:
+            return
+        with contextlib.suppress(WireError):  # the link is lost, or the next round finds that it does not answer
+            if (await link.call(Kind.PING)).get("running") == running and link is self._session.link:
+                words = f"an eval did not end ({code}); the worker was replaced"
+                self._session.replace_worker(code, words)
+        self.ended(running)

@@ -1,13 +1,15 @@
-"""Background duties: parking the idle, ending the expired, reaping workers that belong to nobody, pinging the busy."""
+"""Background duties: parking the idle, ending the expired, pinging the busy, reaping workers that belong to nobody, and
+looking after what nobody has in hand (`left_behind`)."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Final
 
 import structlog
 
-from orchestrator.core.session import with_all_limits
+from orchestrator.engine.left_behind import LeftBehind
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
@@ -17,8 +19,14 @@ from replwire.frames import Kind
 
 _log = structlog.get_logger("bascule.sweeper")
 
+ROUNDS_BETWEEN_LOOKS: Final = 2
 ROUNDS_BETWEEN_STORE_SWEEPS: Final = 6
-"""Sessions in nobody's hand, workers of servers that died and chunks that nobody committed are looked at less often."""
+"""Sessions in nobody's hand are looked at less often, workers of servers that died and chunks that nobody committed
+less often still."""
+
+PINGS: Final = 2
+"""Unanswered ones before a worker counts as frozen: of a server that was itself stopped for a while, the first one has
+expired before its answer is read."""
 
 
 class Sweeper:
@@ -30,8 +38,7 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
         self._is_reaped = False
         """Whether the workers of before us have been looked at."""
-        self._seen: dict[str, tuple[float, float]] = {}
-        """Of implicit sessions in nobody's hand here: the store's `seen_at`, and when we first met it, by our clock."""
+        self._left_behind = LeftBehind(services, sessions)
 
     def start(self) -> None:
         """Begin the rounds."""
@@ -82,12 +89,15 @@ class Sweeper:
     async def _ask_store(self, rounds: int) -> None:
         services = self._services
         await services.ask_store()
-        await services.store.touch([session.id for session in self._sessions.live])
+        live = self._sessions.live
+        linked = frozenset(session.id for session in live if session.phase is Phase.LINKED)
+        await services.store.touch([session.id for session in live], linked)
         is_thorough = rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0
         if is_thorough or not self._is_reaped:
             await self.reap()
-        if is_thorough:
-            await self._end_expired()
+        if rounds % ROUNDS_BETWEEN_LOOKS == 0:
+            await self._left_behind.look()
+        if is_thorough and await self._is_ours("chunks"):
             await services.store.sweep_chunks()
 
     async def _guarded(self, session: LiveSession) -> None:
@@ -113,8 +123,8 @@ class Sweeper:
     async def _rest(self, session: LiveSession) -> None:
         if session.phase is Phase.LINKED and session.policy.durability == "none":
             await self._sessions.end(session, "idle, and nothing of it is kept")
-        elif session.phase is Phase.LINKED:
-            session.park()
+        elif session.phase is Phase.LINKED and (session.policy.park_unsaved or not session.holds_unsaved):
+            session.park(session.policy.idle_timeout_s)
         elif session.phase is Phase.NONE and not session.subscribers:
             self._sessions.let_go(session)
 
@@ -123,26 +133,17 @@ class Sweeper:
         link = session.link
         if link is None:
             return
-        try:
-            await link.call(Kind.PING)
-        except WireError as error:
-            if error.code == "worker_unresponsive" and session.link is link:
-                session.replace_worker("worker_unresponsive", "the worker stopped answering")
+        for _ in range(PINGS):
+            try:
+                await link.call(Kind.PING)
+                return
+            except WireError as error:
+                if error.code != "worker_unresponsive" or session.link is not link:
+                    return
+        session.replace_worker("worker_unresponsive", "the worker stopped answering")
 
-    async def _end_expired(self) -> None:
-        """Implicit sessions whose front door died before it could end them: nobody renewed their `seen_at` for long.
-
-        How long is measured here, for the store's clock is another one.
-        """
-        now, before, self._seen = self._services.clock.monotonic(), self._seen, {}
-        in_hand = {session.id for session in self._sessions.live}
-        async for record in self._services.store.sessions():
-            if not record.policy.implicit or record.session in in_hand:
-                continue
-            seen_at, since = before.get(record.session, (record.seen_at, now))
-            if seen_at != record.seen_at:
-                since = now
-            self._seen[record.session] = record.seen_at, since
-            limits = with_all_limits(record.policy, self._services.config.limits).limits
-            if now - since > limits["implicit_session_ttl_s"]:
-                await self._sessions.end_by_record(record, "its connection has gone")
+    async def _is_ours(self, duty: str) -> bool:
+        """Whether this front door, and no other, has this duty now."""
+        services = self._services
+        period_s = max(1, int(services.config.sweep_interval_s * ROUNDS_BETWEEN_STORE_SWEEPS))
+        return await services.store.spend(hashlib.sha256(duty.encode()).hexdigest(), period_s)

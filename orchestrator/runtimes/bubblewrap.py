@@ -26,7 +26,7 @@ from orchestrator.ports import WorkerFate
 from orchestrator.runtimes.bubblewrap_ground import Ground, UnusableError, find_ground
 from orchestrator.runtimes.bubblewrap_render import Places, command
 from orchestrator.runtimes.cgroups import Cgroups, Group, weakest_limits
-from orchestrator.runtimes.dialling import dial_unix
+from orchestrator.runtimes.dialling import dial_unix, is_listening
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
 from orchestrator.runtimes.greeting import greet
 from replwire.errors import WireError
@@ -153,11 +153,11 @@ class BubblewrapRuntime:
             await asyncio.to_thread(_end, sandbox)
         await asyncio.to_thread(self._folders.remove, worker)
 
-    async def fate(self, worker: str) -> WorkerFate:
-        """See `ports.Runtime`. A worker that is not ours died with the server that started it."""
-        sandbox = self._sandboxes.get(worker)
+    async def fate(self, worker: WorkerAddress) -> WorkerFate:
+        """See `ports.Runtime`. A worker that is not ours is another server's, and has died with it or listens."""
+        sandbox = self._sandboxes.get(worker.worker)
         if sandbox is None:
-            return WorkerFate(alive=False)
+            return WorkerFate(alive=is_listening(worker))
         killed = sandbox.group is not None and sandbox.group.memory_kills() > 0
         deadline = time.monotonic() + (LAST_MOMENTS_S if killed else 0)
         while (status := sandbox.process.poll()) is None and time.monotonic() < deadline:

@@ -13,6 +13,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from orchestrator.core.session import WorkerAddress
+
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -26,6 +28,17 @@ def dial_unix(path: Path, uid: int) -> socket.socket:
         return _connected(f"/proc/self/fd/{handle}", uid)
     finally:
         os.close(handle)
+
+
+def is_listening(address: WorkerAddress) -> bool:
+    """Whether somebody takes connections there: a worker whose socket nobody listens on any more has ended."""
+    try:
+        dial_unix(Path(address.address), address.uid).close()
+    except BlockingIOError:
+        return True  # its queue is full
+    except OSError:
+        return False
+    return True
 
 
 def _connected(path: str, uid: int) -> socket.socket:

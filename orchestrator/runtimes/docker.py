@@ -163,12 +163,12 @@ class DockerRuntime:
                 return
         finally:
             end.cancel()
-        fate = await self.fate(spec.worker)
+        fate = await self._fate(spec.worker)
         how = f"it ended with status {fate.exit_code}" if fate.alive is False else "it made no socket in time"
         raise words.no_start(f"{how}; `docker run --rm {spec.image}` may show why")
 
     async def _ended(self, worker: str) -> None:
-        while (await self.fate(worker)).alive is not False:
+        while (await self._fate(worker)).alive is not False:
             await asyncio.sleep(FATE_POLL_S)
 
     def _create_and_start(self, worker: str, body: dict[str, Any]) -> None:
@@ -200,8 +200,11 @@ class DockerRuntime:
             if error.status_code != _REMOVAL_UNDER_WAY:
                 raise
 
-    async def fate(self, worker: str) -> WorkerFate:
+    async def fate(self, worker: WorkerAddress) -> WorkerFate:
         """See `ports.Runtime`."""
+        return await self._fate(worker.worker)
+
+    async def _fate(self, worker: str) -> WorkerFate:
         try:
             async with asyncio.timeout(FATE_TIMEOUT_S):
                 return words.fate_of(await self._call(lambda: self._api().inspect_container(worker)))

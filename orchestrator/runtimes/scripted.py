@@ -16,7 +16,7 @@ from typing import Final
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import WorkerAddress
 from orchestrator.ports import WorkerFate
-from orchestrator.runtimes.dialling import dial_unix
+from orchestrator.runtimes.dialling import dial_unix, is_listening
 from orchestrator.runtimes.folders import FolderError, Folders, wait_for_socket
 from replwire.errors import WireError
 
@@ -80,13 +80,15 @@ class ScriptedRuntime:
             await asyncio.to_thread(process.wait)
         self._folders.remove(worker)
 
-    async def fate(self, worker: str) -> WorkerFate:
+    async def fate(self, worker: WorkerAddress) -> WorkerFate:
         """See `ports.Runtime`."""
-        if worker in self.fates:
-            return self.fates[worker]
-        process = self._processes.get(worker)
-        status = process.poll() if process is not None else None
-        return WorkerFate(alive=process is not None and status is None, exit_code=status)
+        if worker.worker in self.fates:
+            return self.fates[worker.worker]
+        process = self._processes.get(worker.worker)
+        if process is None:
+            return WorkerFate(alive=is_listening(worker))
+        status = process.poll()
+        return WorkerFate(alive=status is None, exit_code=status)
 
     async def list_workers(self) -> Sequence[str]:
         """See `ports.Runtime`."""

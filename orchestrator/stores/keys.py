@@ -24,6 +24,13 @@ CONTENT_ID_BYTES: Final = 32
 
 PRINCIPAL_CHARS: Final = 32
 """Of the digest that stands for a principal."""
+
+COMMIT_KEYS: Final = 12
+"""Of the keys of a session, the first ones."""
+
+_SHARED: Final = frozenset({"chunks", "counts", "uncounted", "garbage", "members"})
+"""What is of the lineage."""
+
 _NONCE: Final = re.compile(r"[0-9a-f]{16,64}")
 
 
@@ -39,22 +46,44 @@ KEYS: Final = (
     Key(
         "bascule:{lineage}:<session>:record",
         "hash",
-        "`status` open or closed, `policy` (JSON), `created_ms`, `seen_ms`, `generation`, `nonce`, `seq`, `etag`, "
-        "`owner`, `deadline_ms`, `worker` (JSON or empty); `g:<generation>`: `<last seq> <last event>` committed in it",
+        "`status` open or closed, `policy` (JSON), `created_ms`, `seen_ms`, `linked_ms`, `generation`, `nonce`, "
+        "`cause`, `seq`, `etag`, `owner`, `deadline_ms`, `worker` (JSON or empty); `g:<generation>`: `<last seq> <last "
+        "event>` committed in it; `buried`: there is no such session, and nobody may make it any more",
     ),
     Key("bascule:{lineage}:<session>:ids", "hash", "request id → `<seq> <Unix seconds> ` and the body's hash"),
     Key("bascule:{lineage}:<session>:order", "list", "request ids, oldest first: what `ids` is trimmed by"),
     Key("bascule:{lineage}:<session>:journal", "hash", "seq → sealed journal entry"),
-    Key("bascule:{lineage}:<session>:state", "hash", "the last checkpoint: seq, generation, manifest, references"),
+    Key(
+        "bascule:{lineage}:<session>:states",
+        "hash",
+        "of each kept state: seq → `<generation> <etag> ` and the manifest; `<seq>:references` → content ids in a row; "
+        "`<seq>:left` → those of them that the next state does not have",
+    ),
+    Key("bascule:{lineage}:<session>:kept", "list", "the seqs in `states`, oldest first"),
+    Key(
+        "bascule:{lineage}:<session>:state",
+        "hash",
+        "the last state as release 0.1 wrote it: seq, generation, manifest, references; gone with the next commit",
+    ),
+    Key(
+        "bascule:{lineage}:<session>:pins",
+        "hash",
+        "name → `<seq> <bytes of references> `, the references, `<generation> <etag> ` and the manifest",
+    ),
     Key(
         "bascule:{lineage}:<session>:intents",
         "hash",
         "request id → `<generation> <Unix seconds> <principal> ` and the body's hash, of what has no outcome",
     ),
     Key("bascule:{lineage}:members", "set", "the lineage's open sessions; with the last one its chunks go"),
-    Key("bascule:{lineage}:chunks", "hash", "content id → sealed chunk"),
-    Key("bascule:{lineage}:counts", "hash", "content id → number of states that refer to it, at least 1"),
-    Key("bascule:{lineage}:uncounted", "sorted set", "content ids put that no state refers to yet, by when (ms)"),
+    Key("bascule:{lineage}:chunks", "hash", "content id → sealed chunk, or a zero byte and its object's name"),
+    Key(
+        "bascule:{lineage}:counts",
+        "hash",
+        "content id → what refers to it, at least 1: pins, and runs of states one after the other",
+    ),
+    Key("bascule:{lineage}:uncounted", "sorted set", "content ids put that nothing refers to yet, by when (ms)"),
+    Key("bascule:{lineage}:garbage", "set", "names of objects whose chunks are gone: to be deleted"),
     Key("bascule:{<principal>}:opened", "hash", "id of an `open` → `<ms> <session> ` and the body's hash"),
     Key("bascule:{<principal>}:opened-order", "sorted set", "these ids, by when they were used (ms)"),
     Key("bascule:spent:{<nonce>}", "string", "a nonce that was used up, by whom; gone when its ticket would be anyway"),
@@ -64,18 +93,28 @@ KEYS: Final = (
 
 
 class SessionKeys(NamedTuple):
-    """The keys of one session and of its lineage, ready to be sent, in the order in which `commit.lua` takes them."""
+    """The keys of one session and of its lineage, ready to be sent, in the order in which `commit.lua` and `end.lua`
+    take them."""
 
     record: bytes
     ids: bytes
     order: bytes
     journal: bytes
+    states: bytes
+    kept: bytes
     state: bytes
     intents: bytes
     chunks: bytes
     counts: bytes
     uncounted: bytes
+    garbage: bytes
+    pins: bytes
     members: bytes
+
+    @property
+    def of_commit(self) -> tuple[bytes, ...]:
+        """Those that a commit may touch."""
+        return self[:COMMIT_KEYS]
 
 
 @lru_cache(maxsize=4096)
@@ -84,10 +123,8 @@ def session_keys(session: str) -> SessionKeys:
     if not is_session_id(session):
         raise ValueError("not a session id")
     lineage = f"{PREFIX}:{{{lineage_of(session)}}}"
-    parts = ("record", "ids", "order", "journal", "state", "intents")
-    own = (f"{lineage}:{session}:{part}".encode() for part in parts)
-    shared = (f"{lineage}:{part}".encode() for part in ("chunks", "counts", "uncounted", "members"))
-    return SessionKeys(*own, *shared)
+    names = (f"{lineage}:{part}" if part in _SHARED else f"{lineage}:{session}:{part}" for part in SessionKeys._fields)
+    return SessionKeys(*(name.encode() for name in names))
 
 
 def opened_keys(tenant: str, subject: str) -> tuple[bytes, bytes]:

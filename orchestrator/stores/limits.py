@@ -11,6 +11,10 @@ INLINE_BYTES_MAX: Final = 512 * 1024
 """Chunks of one commit that travel with it; more go ahead of it, so that other sessions' commits do not wait."""
 
 
+BLOB_BYTES_MIN: Final = 64 * 1024
+"""Sealed chunks of that size and more go to the blob store, where there is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
     """Counts and seconds by the store's clock."""
@@ -25,6 +29,12 @@ class StoreLimits:
     """Journal entries (and so ids) that a session keeps at most."""
     generations_kept: int = 256
     """Generations of which the last seq and event are remembered; an older cursor counts as rolled back."""
+    states_kept: int = 20
+    """Last states of a session that `rewind` and `fork` may go to; the last one is always kept."""
+    pins_max: int = 100
+    """States of a session that are kept under a name."""
+    lineage_max: int = 1000
+    """Sessions that share chunks: a session, its forks, and those opened from its pins."""
     chunk_grace_s: float = 600.0
     """How long a chunk that no state refers to is kept."""
     tombstone_s: float = 24 * 3600.0
@@ -34,5 +44,8 @@ class StoreLimits:
     than `tombstone_s`: an id must not outlive the record of the session that it opened."""
     opened_kept: int = 100_000
     """Ids of `open` that are remembered of one principal at most."""
+    opening_s: float = 5.0
+    """How long whoever came first with the id of an `open` may take to make a session that begins with a state; after
+    it, the next one to come makes its own."""
     index_grace_s: float = 3600.0
     """How long an entry of the index may be without a record (a session that is being created)."""

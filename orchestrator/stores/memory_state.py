@@ -1,53 +1,88 @@
-"""What the in-memory store keeps of a session and of a lineage, and how a commit changes it."""
+"""What the in-memory store keeps of a session, and how commits and pins change it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.commits import Commit
+from orchestrator.core.commits import Answer, Commit, CommitReply, Entry
 from orchestrator.core.intents import WRITTEN, Intent, IntentReply
-from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record
+from orchestrator.core.session import Checkpoint, KeptStates, KnownId, Pin, Record
 from orchestrator.stores.limits import StoreLimits
-from replwire.errors import WireError
 
 
 @dataclass(slots=True)
 class Session:
-    """All that is stored of one session. `ids` and `journal` are in the order of their seq."""
+    """All that is stored of one session. `ids`, `journal` and `states` are in the order of their seq."""
 
     record: Record
     ids: dict[str, tuple[KnownId, float]] = field(default_factory=dict)
     """With when it was committed."""
     journal: dict[int, bytes] = field(default_factory=dict)
-    state: Checkpoint | None = None
+    states: dict[int, Checkpoint] = field(default_factory=dict)
+    pins: dict[str, Checkpoint] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
     gone_at: float = float("inf")
     """When the record of a closed session goes."""
 
-    @property
-    def references(self) -> frozenset[bytes]:
-        """What its last state refers to."""
-        return frozenset(self.state.references) if self.state else frozenset()
+    def state(self, at: int | str | None) -> Checkpoint | None:
+        """The last state, or the kept one of a seq or of a pin."""
+        if isinstance(at, str):
+            return self.pins.get(at)
+        return self.states.get(self.record.seq if at is None else at)
 
-    def write(self, commit: Commit, now: float, limits: StoreLimits) -> None:
-        """Take a commit that nothing speaks against."""
-        for entry in commit.entries:
-            self.ids[entry.request_id] = (KnownId(entry.request_id, entry.body_hash, entry.seq), now)
-            self.journal[entry.seq] = entry.blob
-            self.intents.pop(entry.request_id, None)
-        self.state = Checkpoint(commit.seq, commit.generation, commit.manifest, commit.references)
+    @property
+    def held(self) -> Iterator[Checkpoint]:
+        """Every state that refers to chunks, once for each reason that keeps it."""
+        yield from self.states.values()
+        yield from self.pins.values()
+
+    @property
+    def kept(self) -> KeptStates:
+        """Which states there are to go back to."""
+        pins = (Pin(name, state.seq, state.etag) for name, state in sorted(self.pins.items()))
+        return KeptStates(tuple(self.states), tuple(pins))
+
+    def refusal(self, commit: Commit, durable: str) -> CommitReply | None:
+        """What speaks against it, chunks aside; None for nothing."""
+        if (self.record.generation, self.record.nonce) != (commit.generation, commit.nonce):
+            return CommitReply(Answer.FENCED)
+        known = [(self.ids[entry.request_id][0], entry) for entry in commit.entries if entry.request_id in self.ids]
+        if any(row.body_hash != entry.body_hash for row, entry in known):
+            return CommitReply(Answer.CONFLICT)
+        seq, etag = self.record.seq, self.record.etag
+        if len(known) == len(commit.entries):
+            stored = tuple((row.seq, self.journal[row.seq]) for row, _ in known)
+            return CommitReply(Answer.DUP, durable, stored, seq, etag)
+        if known or commit.entries[0].seq != seq + 1 or commit.base_etag != etag:
+            return CommitReply(Answer.GAP, seq=seq, etag=etag)
+        return None
+
+    def write(self, commit: Commit, now: float, limits: StoreLimits) -> list[Checkpoint]:
+        """Take a commit that nothing speaks against; the states that are not kept any more."""
+        self.remember(commit.entries, now)
+        state = Checkpoint(commit.seq, commit.generation, commit.manifest, commit.references, commit.etag)
+        self.states[commit.seq] = state
         record, kept = self.record, limits.generations_kept
         self.record = replace(
             record,
             seq=commit.seq,
             etag=commit.etag,
             seen_at=now,
+            linked_at=now,
             last_events=_newest(record.last_events, commit.generation, commit.last_event, kept),
             last_seqs=_newest(record.last_seqs, commit.generation, commit.seq, kept),
         )
         self._trim(now, limits)
+        return [self.states.pop(seq) for seq in list(self.states)[: -limits.states_kept]]
+
+    def remember(self, entries: Sequence[Entry], now: float) -> None:
+        """Ids and journal entries; a later one of the same id takes its place."""
+        for entry in entries:
+            self.ids.pop(entry.request_id, None)
+            self.ids[entry.request_id] = (KnownId(entry.request_id, entry.body_hash, entry.seq), now)
+            self.journal[entry.seq] = entry.blob
+            self.intents.pop(entry.request_id, None)
 
     def intend(self, intent: Intent, limits: StoreLimits) -> IntentReply:
         """Take an intent of the current generation, unless an earlier one stays."""
@@ -75,79 +110,6 @@ class Session:
             del self.journal[next(iter(self.journal))]
 
 
-@dataclass(slots=True)
-class Lineage:
-    """What the sessions of a lineage share."""
-
-    members: set[str] = field(default_factory=set)
-    chunks: dict[bytes, bytes] = field(default_factory=dict)
-    counts: dict[bytes, int] = field(default_factory=dict)
-    """States that refer to it."""
-    uncounted: dict[bytes, float] = field(default_factory=dict)
-    """When it was put last, for those of no state."""
-
-    def put(self, chunks: Mapping[bytes, bytes], now: float) -> None:
-        """Chunks ahead of their commit, whatever becomes of it."""
-        for item, data in chunks.items():
-            self.chunks.setdefault(item, data)
-            if item not in self.counts:
-                self.uncounted[item] = now
-
-    def move(
-        self, held: frozenset[bytes], wanted: Sequence[bytes], carried: Mapping[bytes, bytes]
-    ) -> tuple[bytes, ...]:
-        """Move the counts from a last state to its next one; if chunks are absent, these, and nothing moves."""
-        new = [item for item in dict.fromkeys(wanted) if item not in held]
-        missing = tuple(item for item in new if item not in carried and item not in self.chunks)
-        if missing:
-            return missing
-        for item in new:
-            if item in carried:
-                self.chunks.setdefault(item, carried[item])
-            self.uncounted.pop(item, None)
-            self.counts[item] = self.counts.get(item, 0) + 1
-        self.let_go(held - frozenset(wanted))
-        return ()
-
-    def let_go(self, references: frozenset[bytes]) -> None:
-        """A state is gone: what no other one refers to goes with it."""
-        for item in references:
-            self.counts[item] -= 1
-            if not self.counts[item]:
-                del self.counts[item]
-                self.chunks.pop(item, None)
-
-    def condemn(self, due_before: float) -> int:
-        """Delete what was put before that and is of no state; how many chunks it was."""
-        due = [item for item, put_at in self.uncounted.items() if put_at <= due_before]
-        for item in due:
-            del self.uncounted[item]
-            del self.chunks[item]
-        return len(due)
-
-
 def _newest(numbers: Mapping[int, int], generation: int, number: int, kept: int) -> dict[int, int]:
     grown = {**numbers, generation: number}
     return {name: grown[name] for name in sorted(grown)[-kept:]}
-
-
-class OpenedIds:
-    """Ids of `open` by principal."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], dict[str, tuple[float, str, bytes]]] = {}
-
-    def session(self, opened: OpenId, fresh: str, now: float, limits: StoreLimits) -> str:
-        """The session that the id opens: `fresh`, if it is new. Raises `conflict`."""
-        rows = self._rows.setdefault((opened.tenant, opened.subject), {})
-        at, session, body_hash = rows.get(opened.request_id, (-math.inf, fresh, b""))
-        if now - at < limits.opened_kept_s:
-            if body_hash != opened.body_hash:
-                raise WireError("conflict", "the id was used with another body")
-            return session
-        rows.pop(opened.request_id, None)
-        rows[opened.request_id] = now, fresh, opened.body_hash
-        for oldest in list(rows)[:2]:
-            if now - rows[oldest][0] >= limits.opened_kept_s or len(rows) > limits.opened_kept:
-                del rows[oldest]
-        return fresh

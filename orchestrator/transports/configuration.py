@@ -62,6 +62,8 @@ class HttpConfig:
     """How long a request's body may take, or with a file one part of it; beyond it 408."""
     upload_bytes_max: int = 64 * 1024 * 1024
     """Of one file sent up; beyond it 413."""
+    import_bytes_max: int = 1024 * 1024 * 1024
+    """Of the file of one session that is imported; beyond it 413."""
     requests_per_s_max: float = 50.0
     """HTTP requests of one principal on average; beyond it and its burst 429. WebSockets count once, as connections."""
     request_burst_max: int = 200
@@ -77,6 +79,10 @@ class HttpConfig:
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of the operator's proxies, whose `X-Forwarded-For` is believed."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
+
+    def bytes_max(self, limit: str) -> int:
+        """The limit of a file's size that has this name; 0 for none."""
+        return {"upload_bytes_max": self.upload_bytes_max, "import_bytes_max": self.import_bytes_max}.get(limit, 0)
 
 
 def is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from support.commits import POLICY, Writer, chunk, entry, fresh_session
 pytestmark = pytest.mark.redis
 
 STEPS = 250
-LIMITS = StoreLimits(ids_kept=5, ids_kept_s=0, journal_kept=8, generations_kept=3)
+LIMITS = StoreLimits(ids_kept=5, ids_kept_s=0, journal_kept=8, generations_kept=3, states_kept=2)
 CHUNKS = [chunk(b"chunk %d" % number) for number in range(5)]
 
 
@@ -123,7 +123,7 @@ async def _comparable(store: MemoryStore | RedisStore, session: str) -> Any:
     assert record is not None
     chunks = await store.chunks(session, [item for item, _ in CHUNKS])
     return (
-        dataclasses.replace(record, created_at=0, seen_at=0, deadline=0, nonce=""),
+        dataclasses.replace(record, created_at=0, seen_at=0, linked_at=0, deadline=0, nonce=""),
         await store.checkpoint(session),
         chunks,
         list(await store.known_ids(session)),

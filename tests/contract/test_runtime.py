@@ -191,7 +191,7 @@ async def test_stops_at_the_same_time_are_fine(runtime: Runtime) -> None:
     """Two servers may end the same worker."""
     address = await runtime.start(spec_of())
     await asyncio.gather(*(runtime.stop(address.worker) for _ in range(3)))
-    assert (await runtime.fate(address.worker)).alive is False
+    assert (await runtime.fate(address)).alive is False
 
 
 # --- fate ---------------------------------------------------------------------------------------------------------
@@ -200,15 +200,15 @@ async def test_stops_at_the_same_time_are_fine(runtime: Runtime) -> None:
 async def test_the_fate_of_a_living_worker(runtime: Runtime) -> None:
     """Nothing but that it lives."""
     address = await runtime.start(spec_of())
-    assert await runtime.fate(address.worker) == WorkerFate(alive=True)
+    assert await runtime.fate(address) == WorkerFate(alive=True)
 
 
 async def test_the_fate_of_a_killed_worker(runtime: Runtime) -> None:
     """It was not memory, and a status is known."""
     address = await runtime.start(spec_of())
     os.kill(agent_pid(address), signal.SIGKILL)
-    assert await eventually(lambda: _is_dead(runtime, address.worker))
-    fate = await runtime.fate(address.worker)
+    assert await eventually(lambda: _is_dead(runtime, address))
+    fate = await runtime.fate(address)
     assert not fate.memory_killed
     assert fate.exit_code not in (None, 0)
 
@@ -218,17 +218,18 @@ async def test_the_fate_of_a_worker_that_used_too_much_memory(bench: Bench) -> N
     runtime = bench.make()
     address, neighbour = await runtime.start(spec_of()), await runtime.start(spec_of())
     await bench.kill_for_memory(runtime, address)
-    assert await eventually(lambda: _is_dead(runtime, address.worker))
-    assert (await runtime.fate(address.worker)).memory_killed
-    assert await runtime.fate(neighbour.worker) == WorkerFate(alive=True)
+    assert await eventually(lambda: _is_dead(runtime, address))
+    assert (await runtime.fate(address)).memory_killed
+    assert await runtime.fate(neighbour) == WorkerFate(alive=True)
 
 
 async def test_the_fate_of_a_worker_that_nobody_knows(runtime: Runtime) -> None:
     """It does not live, and how it ended is not known."""
-    assert await runtime.fate("wrk_that_never_was") == WorkerFate(alive=False)
+    never = WorkerAddress(runtime.name, "wrk_that_never_was", "/nowhere/worker.sock", 0)
+    assert await runtime.fate(never) == WorkerFate(alive=False)
 
 
-async def _is_dead(runtime: Runtime, worker: str) -> bool:
+async def _is_dead(runtime: Runtime, worker: WorkerAddress) -> bool:
     return (await runtime.fate(worker)).alive is False
 
 
@@ -248,7 +249,7 @@ async def test_a_dead_worker_is_listed_until_it_is_stopped(runtime: Runtime) -> 
     """What is left of it has to be removed by somebody."""
     address = await runtime.start(spec_of())
     os.kill(agent_pid(address), signal.SIGKILL)
-    assert await eventually(lambda: _is_dead(runtime, address.worker))
+    assert await eventually(lambda: _is_dead(runtime, address))
     assert list(await runtime.list_workers()) == [address.worker]
     await runtime.stop(address.worker)
     assert list(await runtime.list_workers()) == []
@@ -271,12 +272,21 @@ async def test_the_next_server_finds_what_outlived_the_last(bench: Bench) -> Non
     second = bench.make()
     if first.survives_server:
         assert list(await second.list_workers()) == [address.worker]
-        assert await second.fate(address.worker) == WorkerFate(alive=True)
+        assert await second.fate(address) == WorkerFate(alive=True)
         await hello_over(await second.dial(address))
         await second.stop(address.worker)
     assert await eventually(lambda: not is_process(pid))
     assert list(await second.list_workers()) == []
-    assert (await second.fate(address.worker)).alive is False
+    assert (await second.fate(address)).alive is False
+
+
+async def test_the_worker_of_another_server_lives_until_it_ends(bench: Bench) -> None:
+    """Two servers serve one session: each knows of the other's worker whether it lives."""
+    owner, other = bench.make(), bench.make()
+    address = await owner.start(spec_of())
+    assert await other.fate(address) == WorkerFate(alive=True)
+    os.kill(agent_pid(address), signal.SIGKILL)
+    assert await eventually(lambda: _is_dead(other, address))
 
 
 async def test_close_may_be_repeated_and_leaves_no_threads(bench: Bench) -> None:

@@ -88,8 +88,9 @@ async def test_a_chunk_of_the_last_state_need_not_be_sent_again(store):
     assert await store.chunks(writer.session, state.references) == dict([kept, changed])
 
 
-async def test_a_chunk_that_only_the_last_state_had_goes_with_it(store):
+async def test_a_chunk_that_only_the_last_state_had_goes_with_it(make_store):
     """No state refers to it: it is absent, and must be sent again."""
+    store = make_store(states_kept=1)
     writer = await opened(store)
     old, new = chunk(b"old"), chunk(b"new")
     await writer.commit(chunks=[old])
@@ -99,8 +100,9 @@ async def test_a_chunk_that_only_the_last_state_had_goes_with_it(store):
     assert (await writer.commit(chunks=[old])).answer is Answer.OK
 
 
-async def test_a_chunk_stays_while_a_sibling_refers_to_it(store):
+async def test_a_chunk_stays_while_a_sibling_refers_to_it(make_store):
     """Counts are the lineage's, not the session's."""
+    store = make_store(states_kept=1)
     writer = await opened(store)
     sibling = await opened(store, writer.session)
     shared = chunk(b"shared")
@@ -112,8 +114,9 @@ async def test_a_chunk_stays_while_a_sibling_refers_to_it(store):
     assert await store.chunks(sibling.session, [shared[0]]) == {}
 
 
-async def test_the_same_chunk_twice_counts_once(store):
+async def test_the_same_chunk_twice_counts_once(make_store):
     """References may repeat an id; letting go of it lets go of all."""
+    store = make_store(states_kept=1)
     writer = await opened(store)
     twice = chunk(b"twice")
     assert (await writer.commit(chunks=[twice], references=[twice[0], twice[0]])).answer is Answer.OK
@@ -124,8 +127,9 @@ async def test_the_same_chunk_twice_counts_once(store):
     assert await store.chunks(writer.session, [twice[0]]) == {}
 
 
-async def test_a_repeated_commit_does_not_count_twice(store):
+async def test_a_repeated_commit_does_not_count_twice(make_store):
     """DUP leaves the counts alone."""
+    store = make_store(states_kept=1)
     writer = await opened(store)
     data = chunk(b"data")
     commit = writer.next_commit(chunks=[data])

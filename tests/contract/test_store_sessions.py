@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.core.commits import Answer
 from orchestrator.core.session import Status, WorkerAddress
+from orchestrator.ports import Raised
 from support.commits import POLICY, chunk, claim, entry, fresh_session, opened
 
 WORKER = WorkerAddress("docker", "wrk_a", "/run/bascule/a.sock", 4000)
@@ -117,6 +118,69 @@ async def test_publishing_no_worker_parks(store):
     second = await store.raise_generation(session, 1, "front-a", 30.0)
     assert await store.publish(session, second, None)
     assert (await store.read(session)).worker is None
+
+
+async def test_a_record_tells_why_its_generation_was_raised(store):
+    """Nothing for the first worker; then what the caller said."""
+    session = fresh_session()
+    assert (await store.create(session, POLICY)).cause == ""
+    for seen, cause in enumerate(("", "worker_died", "")):
+        raised = await store.raise_generation(session, seen, "front", 30.0, cause)
+        assert (await store.read(session)).cause == cause
+        await store.publish(session, raised, WORKER)
+        assert (await store.read(session)).cause == cause
+
+
+async def test_parking_raises_and_takes_the_worker_away_in_one_step(store):
+    """By whoever knows generation, nonce and seq; anyone may wake it, and a late commit is fenced."""
+    writer = await opened(store)
+    await writer.commit()
+    seen = Raised(writer.generation, writer.nonce)
+    await store.publish(writer.session, seen, WORKER)
+    before = await store.read(writer.session)
+    assert not await store.park(writer.session, dataclasses.replace(seen, nonce="0" * 32), 1)
+    assert not await store.park(writer.session, dataclasses.replace(seen, generation=seen.generation + 1), 1)
+    assert not await store.park(writer.session, seen, 0)
+    assert not await store.park(fresh_session(), seen, 1)
+    assert await store.read(writer.session) == before
+    assert await store.park(writer.session, seen, 1)
+    parked = await store.read(writer.session)
+    assert (parked.generation, parked.worker, parked.owner, parked.deadline) == (seen.generation + 1, None, "", 0.0)
+    assert (parked.cause, parked.nonce == seen.nonce) == ("parked", False)
+    assert not await store.park(writer.session, seen, 1)
+    assert (await writer.commit()).answer is Answer.FENCED
+    woken = await claim(store, writer.session, parked.generation)
+    assert (await woken.commit()).answer is Answer.OK
+
+
+async def test_trace_7_a_commit_before_the_park_stops_it(store):
+    """Idle when it was looked at, dispatched through another front door: the seq is another."""
+    writer = await opened(store)
+    seen = Raised(writer.generation, writer.nonce)
+    await writer.commit()
+    assert not await store.park(writer.session, seen, 0)
+    assert (await writer.commit()).answer is Answer.OK
+
+
+async def test_links_are_told_apart_from_what_is_only_in_hand(store):
+    """`linked_at` moves with a touch of those linked, a commit and the address of a worker, and nothing else."""
+    writer, other = await opened(store), await opened(store)
+    assert (await store.read(writer.session)).linked_at == 0.0
+    await store.touch([writer.session, other.session], [writer.session])
+    linked = await store.read(writer.session)
+    assert linked.linked_at == linked.seen_at > 1_600_000_000
+    assert (await store.read(other.session)).linked_at == 0.0
+    await asyncio.sleep(0.01)
+    await store.touch([writer.session])
+    touched = await store.read(writer.session)
+    assert touched.seen_at > touched.linked_at == linked.linked_at
+    await asyncio.sleep(0.01)
+    await writer.commit()
+    committed = await store.read(writer.session)
+    assert committed.linked_at == committed.seen_at > touched.seen_at
+    await asyncio.sleep(0.01)
+    await store.publish(writer.session, Raised(writer.generation, writer.nonce), WORKER)
+    assert (await store.read(writer.session)).linked_at > committed.linked_at
 
 
 async def test_a_closed_session_says_so_and_has_nothing_else(store):

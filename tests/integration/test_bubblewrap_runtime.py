@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.core.session import WorkerAddress
 from orchestrator.runtimes.bubblewrap import BubblewrapRuntime
 from orchestrator.runtimes.bubblewrap_ground import UnusableError
 from orchestrator.runtimes.folders import Folders
@@ -33,6 +34,7 @@ SERVER = """
 import asyncio, os, sys
 from pathlib import Path
 from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.core.session import WorkerAddress
 from orchestrator.runtimes.bubblewrap import BubblewrapRuntime
 from orchestrator.runtimes.folders import Folders
 
@@ -144,7 +146,8 @@ async def test_what_a_dead_server_left_can_be_removed(state: Path, runtime: Bubb
         end(server)
     await runtime.check()
     assert list(await runtime.list_workers()) == [worker]
-    assert (await runtime.fate(worker)).alive is False
+    address = WorkerAddress(runtime.name, worker, str(state / "workers" / worker / "worker.sock"), 0)
+    assert (await runtime.fate(address)).alive is False
     await runtime.stop(worker)
     assert list(await runtime.list_workers()) == []
     assert list(runtime._cgroups.leftovers()) == []

@@ -171,7 +171,7 @@ async def test_a_memory_bomb_kills_this_worker_only(cell):
     cell.link.request("eval", {"code": "x = []\nwhile True: x.append(bytearray(8_000_000))"})
     assert cell.link.is_closed(30)
     for _ in range(500):
-        fate = await cell.runtime.fate(cell.address.worker)
+        fate = await cell.runtime.fate(cell.address)
         if not fate.alive:
             break
         await asyncio.sleep(0.01)

@@ -1,5 +1,6 @@
 """Sessions and commits for tests of stores, in as few words as a test should need."""
 
+import dataclasses
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -7,8 +8,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.commits import Commit, CommitReply, Entry, chain
 from orchestrator.core.ids import RANDOM_BYTES, lineage_of, session_id
-from orchestrator.core.session import SessionPolicy
-from orchestrator.ports import Store
+from orchestrator.core.session import Checkpoint, Pin, Seed, SessionPolicy
+from orchestrator.ports import Raised, Store
 
 POLICY = SessionPolicy(tenant="acme", subject="ann", limits={"code_bytes_max": 10})
 
@@ -78,6 +79,30 @@ class Writer:
             self.accept(commit)
         return reply
 
+    def rewinding(self, to: Checkpoint, request_id: str | None = None) -> Commit:
+        """The commit that goes back to a state."""
+        return self.next_commit(entry(self.seq + 1, request_id), references=to.references)
+
+    async def rewind(self, to: Checkpoint, owner: str = "front") -> CommitReply:
+        """Go back to a state; with OK this one has the next generation."""
+        commit, raised = self.rewinding(to), Raised(self.generation + 1, secrets.token_hex(16))
+        reply = await self.store.rewind(commit, to.seq, raised, owner, 30.0)
+        if reply.answer.value == "OK":
+            self.accept(commit)
+            self.generation, self.nonce = raised.generation, raised.nonce
+        return reply
+
+    async def state(self, at: int | str | None = None) -> Checkpoint:
+        """A state that is there."""
+        found = await self.store.checkpoint(self.session, at)
+        assert found is not None
+        return found
+
+    async def pin(self, name: str, at: int | None = None) -> bool:
+        """Keep a state, the last one unless told otherwise."""
+        state = await self.state(at)
+        return await self.store.pin(self.session, Pin(name, state.seq, state.etag))
+
     async def replaced(self, owner: str = "another") -> "Writer":
         """Whoever raises the generation next, reading what is stored afterwards."""
         return await claim(self.store, self.session, self.generation, owner)
@@ -98,3 +123,15 @@ async def opened(store: Store, sibling: str | None = None) -> Writer:
     session = fresh_session(sibling)
     await store.create(session, POLICY)
     return await claim(store, session, 0)
+
+
+def seed_of(state: Checkpoint) -> Seed:
+    """What a fork of that state begins with."""
+    return Seed(state.seq, state.etag, b"sealed for the fork: " + state.manifest, state.references)
+
+
+async def resumed(store: Store, session: str, seen: int = 0) -> Writer:
+    """Whoever raises the generation of a session that is there, with what its last state refers to."""
+    writer = await claim(store, session, seen)
+    state = await store.checkpoint(session)
+    return dataclasses.replace(writer, references=state.references if state else ())

@@ -36,6 +36,8 @@ from support.runtimes import bench_of
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
 PATIENCE_S = 20.0
+_NUMBERS = itertools.count(1)
+"""Of clients: no two of them make the same id."""
 ROUND_TRIP_S = 0.003
 """To the store: what comes meanwhile must not be lost."""
 
@@ -76,10 +78,10 @@ class FlakyStore(MemoryStore):
         await self._check()
         return await super().raise_generation(*arguments)
 
-    async def checkpoint(self, session: str) -> Any:
+    async def checkpoint(self, session: str, at: int | str | None = None) -> Any:
         """See `Store`."""
         await self._check()
-        return await super().checkpoint(session)
+        return await super().checkpoint(session, at)
 
     async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
         """See `Store`."""
@@ -133,7 +135,7 @@ class Client:
         self, engine: Engine, principal: Principal, session: str | None, lapsed: asyncio.Event | None = None
     ) -> None:
         self.channel = MemoryChannel()
-        self._ids = itertools.count(1)
+        self._name, self._ids = f"client-{next(_NUMBERS)}", itertools.count(1)
         self._task = asyncio.create_task(
             engine.converse(self.channel, principal, session=session, told_everything=True, lapsed=lapsed)
         )
@@ -145,7 +147,7 @@ class Client:
 
     def send(self, type_: str, payload: Envelope | None = None, *, id_: str | None = None, **more: Any) -> str:
         """Send an envelope and return its id."""
-        id_ = id_ or f"{id(self):x}-{next(self._ids)}"
+        id_ = id_ or f"{self._name}-{next(self._ids)}"
         self.channel.put(json.dumps({"id": id_, "type": type_, "payload": payload or {}, "timestamp": 1, **more}))
         return id_
 
@@ -194,7 +196,8 @@ class Client:
 class Stage:
     """One installation: a store, a runtime, and the engine that serves now."""
 
-    def __init__(self, runtime: Runtime, store: Store | None = None, **settings: Any) -> None:
+    def __init__(self, runtime: Runtime, store: Store | None = None, *, name: str = "door", **settings: Any) -> None:
+        self._name = name
         self.store = FlakyStore()
         """The in-memory store; the engine has it unless it was given another one."""
         self._store = store or self.store
@@ -216,7 +219,7 @@ class Stage:
         self.metrics = Metrics()
         engine = Engine(
             runtime=self.runtime, store=self._store, clock=MachineClock(), metrics=self.metrics,
-            config=EngineConfig(**(KEYS | self._settings)), server_name=f"door-{len(self._engines)}",
+            config=EngineConfig(**(KEYS | self._settings)), server_name=f"{self._name}-{len(self._engines)}",
         )  # fmt: skip
         await engine.start()
         self._engines.append(engine)
@@ -285,6 +288,23 @@ async def stage(command: Command = real_worker, **settings: Any) -> AsyncIterato
     """An engine that serves; `command` says which workers."""
     async with bench_of("scripted") as bench, stage_on(ScriptedRuntime(bench.folders, command), **settings) as made:
         yield made
+
+
+@contextlib.asynccontextmanager
+async def two_doors(command: Command = real_worker, **settings: Any) -> AsyncIterator[tuple[Stage, Stage]]:
+    """Two front doors that serve at the same time: one store, and each starts workers of its own."""
+    async with (
+        bench_of("scripted") as bench,
+        stage_on(ScriptedRuntime(bench.folders, command), **settings) as one,
+        bench_of("scripted") as beside,
+    ):
+        other = Stage(ScriptedRuntime(beside.folders, command), one.store, name="beside", **settings)
+        other.store = one.store
+        try:
+            await other.start()
+            yield one, other
+        finally:
+            await other.close()
 
 
 @contextlib.asynccontextmanager

@@ -99,6 +99,21 @@ class ScriptedEngine:
         """There is none."""
         raise WireError("not_found", "no such session")
 
+    @property
+    def transfers(self) -> "ScriptedEngine":
+        """Sessions as files."""
+        return self
+
+    async def export(self, principal: Principal, session: str) -> AsyncIterator[bytes]:
+        """There is none."""
+        raise WireError("not_found", "no such session")
+
+    async def import_(self, principal: Principal, request_id: str, file: AsyncIterator[bytes]) -> dict[str, Any]:
+        """Takes all of it, and finds nothing in it."""
+        async for _ in file:
+            pass
+        raise WireError("bad_message", "this is no exported session")
+
     async def checks(self) -> list[tuple[str, bool, str]]:
         """What readiness looks at."""
         return [("store", self.ready, "as told")]

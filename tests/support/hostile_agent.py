@@ -113,9 +113,9 @@ class HostileRuntime:
             self.stopped.append(worker)
             server.close()
 
-    async def fate(self, worker: str) -> WorkerFate:
+    async def fate(self, worker: WorkerAddress) -> WorkerFate:
         """See `ports.Runtime`."""
-        return WorkerFate(alive=worker in self.workers)
+        return WorkerFate(alive=worker.worker in self.workers)
 
     async def list_workers(self) -> Sequence[str]:
         """See `ports.Runtime`."""

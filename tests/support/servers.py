@@ -79,10 +79,10 @@ async def _running(*arguments: str) -> AsyncIterator[Server]:
     finally:
         if server.runs:
             await server.stop()
-        await asyncio.to_thread(_clean, folder)
+        await asyncio.to_thread(clean, folder)
 
 
-def _clean(folder: Path) -> None:
+def clean(folder: Path) -> None:
     """Docker workers outlive their server on purpose, and this one's next server never comes."""
     workers = [entry.name for entry in (folder / "state" / "workers").glob("wrk_*")]
     if workers and shutil.which("docker"):

@@ -56,7 +56,8 @@ class Kind:
     CHUNK: Final = 10  # content id, bytes (in both directions)
     PING: Final = 11  # Answer: REPLY json (`running`: id or null), at once, whatever runs
     IDS: Final = 12  # json: rows of the id table, as in CLAIM, which follows: it may be larger than a frame
-    PARK: Final = 13  # u64 ms idle: agree to end. Answer: REPLY json (`status`: parking or busy, `seq`)
+    PARK: Final = 13  # u64 ms idle, u64 ms: agree to end, begin nothing for so long. Answer: REPLY json (status, seq)
+    END: Final = 14  # nothing: its generation is over, whoever started it; it ends at once
     # agent → front door
     HELLO: Final = 16  # json: first frame on each link
     WELCOME: Final = 17  # json: claimed or attached; what the agent has

@@ -48,7 +48,7 @@ class Open:
     durability: Literal["commit", "async", "none"] | None = _optional("when a result may go out; default `commit`")
     idle_timeout_s: float | None = _optional("time without a request after which the worker is ended")
     name: str | None = _optional("for people; 1 to 128 characters")
-    park_unsaved: bool | None = _optional("whether its worker may be ended while it holds names that no checkpoint keeps")
+    park_unsaved: bool | None = _optional("whether its worker may be ended while names are in it that nothing keeps")
     # `from` is a keyword; the wire name is in the metadata.
     origin: From | None = field(default=None, metadata={"meaning": "begin with a state: of a fork", "wire": "from"})
 
@@ -132,7 +132,7 @@ class Variables:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """journal entries"""
+    """journal entries; and which states are kept (`states`), and which of them under a name (`pins`)"""
 
     # `from` is a keyword; the wire name is in the metadata.
     first: int | None = field(default=None, metadata={"meaning": "first seq", "wire": "from"})
@@ -141,7 +141,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """go back to a state: a commit of its own, whose state equals that of `seq`; what runs or waits ends `rolled_back`"""
+    """go back: a commit of its own, whose state equals that of `seq`; what runs or waits ends `rolled_back`"""
 
     seq: int = _required("one of the kept states, as `history` lists them")
 
@@ -158,7 +158,7 @@ class Fork:
 class Pin:
     """keep a state under a name for as long as the session; new sessions may begin with it (`open` with `from`)"""
 
-    name: str = _required("1 to 64 letters, digits, `.`, `_` and `-`")
+    name: str = _required("1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first")
     seq: int | None = _optional("one of the kept states; without it, the last one")
 
 

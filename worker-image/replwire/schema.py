@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from replwire.errors import ERROR_CODES
@@ -25,11 +26,18 @@ def type_schema(hint: Any) -> Schema:
         return dict(_PLAIN[hint])
     if get_origin(hint) is Literal:
         return {"enum": list(get_args(hint))}
+    if is_dataclass(hint):
+        return object_schema(hint)
     return {"anyOf": [type_schema(part) for part in get_args(hint)]}
 
 
 def payload_schema(request: type[Payload]) -> Schema:
     """The schema of one request's payload; unknown fields are refused."""
+    return object_schema(request)
+
+
+def object_schema(request: Any) -> Schema:
+    """The schema of a payload, or of an object within one."""
     hints = get_type_hints(request)
     rows = wire_fields(request)
     meanings = {item.name: item.metadata["meaning"] for item in request.__dataclass_fields__.values()}

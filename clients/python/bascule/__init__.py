@@ -6,7 +6,17 @@ with Client() as client, client.open() as session:
     print(session.run("sum(range(5))").text)
 """
 
-from bascule.answers import Completeness, Completion, FileInfo, HistoryEntry, Inspection, Variable
+from bascule.answers import (
+    Completeness,
+    Completion,
+    Copied,
+    FileInfo,
+    HistoryEntry,
+    Inspection,
+    Pin,
+    Rewound,
+    Variable,
+)  # fmt: skip
 from bascule.async_client import AsyncClient
 from bascule.async_session import AsyncSession
 from bascule.callbacks import Prompt
@@ -59,11 +69,11 @@ from bascule.settings import Settings
 __all__ = [
     "AsyncClient", "AsyncExecution", "AsyncFiles", "AsyncSandbox", "AsyncSession", "AuthenticationError",
     "BasculeError", "ClearOutput", "Client", "Committed", "Completeness", "Completion", "ConflictError",
-    "ConnectionError", "Disconnected", "Display", "Event", "Execution", "ExecutionError", "ExecutionTimeoutError",
-    "FileInfo", "Files", "Finished", "ForbiddenError", "Frame", "Gap", "GoingAway", "HistoryEntry", "InputRequest",
-    "Inspection", "InterruptedError", "InvalidRequestError", "Logs", "MemoryLimitError", "NotFoundError",
-    "OutcomeUnknownError", "Prompt", "QuotaExceededError", "RateLimitError", "Receipt", "Reconnected",
-    "RequestCancelledError", "Result", "RolledBack", "RolledBackError", "Sandbox", "Session", "SessionError",
-    "SessionGoneError", "Settings", "SettingsError", "Status", "Stderr", "Stdout", "SyncExecution", "TimeoutError",
-    "UnavailableError", "Variable", "WorkerDiedError",
+    "ConnectionError", "Copied", "Disconnected", "Display", "Event", "Execution", "ExecutionError",
+    "ExecutionTimeoutError", "FileInfo", "Files", "Finished", "ForbiddenError", "Frame", "Gap", "GoingAway",
+    "HistoryEntry", "InputRequest", "Inspection", "InterruptedError", "InvalidRequestError", "Logs", "MemoryLimitError",
+    "NotFoundError", "OutcomeUnknownError", "Pin", "Prompt", "QuotaExceededError", "RateLimitError", "Receipt",
+    "Reconnected", "RequestCancelledError", "Result", "Rewound", "RolledBack", "RolledBackError", "Sandbox", "Session",
+    "SessionError", "SessionGoneError", "Settings", "SettingsError", "Status", "Stderr", "Stdout", "SyncExecution",
+    "TimeoutError", "UnavailableError", "Variable", "WorkerDiedError",
 ]  # fmt: skip

@@ -68,6 +68,35 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewound:
+    """A rewind: commit `seq`, with the state of seq `to`; `unsaved`: names that could not be brought back, and why."""
+
+    seq: int
+    to: int
+    etag: str = ""
+    unsaved: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A state that is kept under a name for as long as its session."""
+
+    name: str
+    seq: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A session (its id) that began with the state `seq` of the session `origin`."""
+
+    session: str
+    seq: int
+    origin: str = ""
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """A file or folder. `kind`: `file`, `folder`, `link` or `other`; `size` in bytes; `modified`: Unix seconds."""
 

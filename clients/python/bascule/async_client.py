@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from bascule.answers import Copied
 from bascule.async_session import AsyncSession
 from bascule.connection import Connection
 from bascule.dialling import Dialler
+from bascule.errors import InvalidRequestError
 from bascule.inbox import OnEvent
 from bascule.requests import Json
 from bascule.settings import ApiKey, read_settings
+from bascule.transfers import export_session, import_session
 
 Durability = Literal["commit", "async", "none"]
 
@@ -35,22 +40,27 @@ class AsyncClient:
         **settings: Any,
     ) -> None:
         self.settings = read_settings(api_key, url, **settings)
+        self._tls = tls
         self._dialler = Dialler(self.settings, tls)
         self._connections: set[Connection] = set()
 
     def open(
         self, *, name: str | None = None, image: str | None = None, limits: dict[str, int] | None = None,
-        durability: Durability | None = None, idle_timeout: float | None = None, on_event: OnEvent | None = None,
+        durability: Durability | None = None, idle_timeout: float | None = None, park_unsaved: bool | None = None,
+        from_: str | None = None, seq: int | None = None, pin: str | None = None, on_event: OnEvent | None = None,
     ) -> Opening:  # fmt: skip
         """A new session: `await` it, or enter it with `async with`, which closes it in the end.
 
         `name`: for people. `image`: one of the operator's worker images. `limits`: lower ones than those in force.
         `durability`: when a result may come (`commit` by default: when the store has it). `idle_timeout`: seconds
-        without a request after which its worker is ended (its state is not). `on_event` hears every event of the
-        session, also those of no eval of ours (`Status`, `RolledBack`, `Gap`, `Reconnected`), and must not block.
+        without a request after which its worker is ended (its state is not). `park_unsaved`: whether that may be done
+        while it holds names that no checkpoint keeps. `from_`: id of a session to begin with the state of: its last
+        one, that of `seq`, or the one that it pinned as `pin`. `on_event` hears every event of the session, also those
+        of no eval of ours (`Status`, `RolledBack`, `Gap`, `Reconnected`), and must not block.
         """
         said = {"name": name, "image": image, "limits": limits, "durability": durability,
-                "idle_timeout_s": idle_timeout}  # fmt: skip
+                "idle_timeout_s": idle_timeout, "park_unsaved": park_unsaved,
+                "from": _origin(from_, seq, pin)}  # fmt: skip
         return Opening(lambda: self._bound("open", said, on_event))
 
     def attach(
@@ -72,12 +82,30 @@ class AsyncClient:
         finally:
             await connection.end()
 
-    async def _bound(self, type_: str, said: Json, on_event: OnEvent | None) -> AsyncSession:
+    async def _bound(self, type_: str, said: Json, on_event: OnEvent | None, *, is_owner: bool = False) -> AsyncSession:
         connection = Connection(self._dialler, self.settings, on_event)
         connection.inbox.keeps = said.get("durability") != "none"
         await connection.bind(type_, {name: value for name, value in said.items() if value is not None})
         self._connections = {other for other in self._connections if not other.is_over} | {connection}
-        return AsyncSession(connection, is_owner=type_ == "open")
+        return AsyncSession(connection, self._forked, is_owner=type_ == "open" or is_owner)
+
+    async def _forked(self, session_id: str) -> AsyncSession:
+        return await self._bound("attach", {"session": session_id}, None, is_owner=True)
+
+    async def export_session(self, session_id: str, path: str | os.PathLike[str]) -> int:
+        """Fetch a session as a file, sealed with the operator's key; how many bytes it has.
+
+        It holds the last state, the journal, and what the session was opened with. Raises `ForbiddenError` where no
+        export key is set.
+        """
+        return await export_session(self.settings, self._tls, session_id, Path(path))
+
+    async def import_session(self, path: str | os.PathLike[str]) -> Copied:
+        """Make a session of such a file, on a server with the same key; `attach(copied.session)` goes on with it.
+
+        Raises `InvalidRequestError` for a file that is not as it was written, `OSError` for one that can't be read.
+        """
+        return await import_session(self.settings, self._tls, Path(path))
 
     async def close(self) -> None:
         """Hang up. Sessions that are still open go on without us."""
@@ -93,6 +121,13 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _origin(session: str | None, seq: int | None, pin: str | None) -> Json | None:
+    if session is None and (seq is not None or pin is not None):
+        raise InvalidRequestError("seq and pin name a state of the session `from_`")
+    said = {"session": session, "seq": seq, "pin": pin}
+    return None if session is None else {name: value for name, value in said.items() if value is not None}
 
 
 class Opening:

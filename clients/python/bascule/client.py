@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import os
 import ssl
 import weakref
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from bascule.answers import Copied
 from bascule.async_client import AsyncClient, Durability
 from bascule.background import BackgroundLoop
 from bascule.inbox import OnEvent
@@ -47,12 +49,14 @@ class Client:
 
     def open(
         self, *, name: str | None = None, image: str | None = None, limits: dict[str, int] | None = None,
-        durability: Durability | None = None, idle_timeout: float | None = None, on_event: OnEvent | None = None,
+        durability: Durability | None = None, idle_timeout: float | None = None, park_unsaved: bool | None = None,
+        from_: str | None = None, seq: int | None = None, pin: str | None = None, on_event: OnEvent | None = None,
     ) -> Session:  # fmt: skip
         """A new session; see `AsyncClient.open`. `on_event` is called on the client's own thread."""
         opening = self._client.open(
-            name=name, image=image, limits=limits, durability=durability, idle_timeout=idle_timeout, on_event=on_event
-        )
+            name=name, image=image, limits=limits, durability=durability, idle_timeout=idle_timeout,
+            park_unsaved=park_unsaved, from_=from_, seq=seq, pin=pin, on_event=on_event,
+        )  # fmt: skip
         return Session(self._loop.call(opening.session()), self._loop, self)
 
     def attach(
@@ -62,6 +66,14 @@ class Client:
         """Come back to a session, or join it; see `AsyncClient.attach`."""
         opening = self._client.attach(session_id, cursor=cursor, role=role, on_event=on_event)
         return Session(self._loop.call(opening.session()), self._loop, self)
+
+    def export_session(self, session_id: str, path: str | os.PathLike[str]) -> int:
+        """As `AsyncClient.export_session`."""
+        return self._loop.call(self._client.export_session(session_id, path))
+
+    def import_session(self, path: str | os.PathLike[str]) -> Copied:
+        """As `AsyncClient.import_session`."""
+        return self._loop.call(self._client.import_session(path))
 
     def describe(self) -> Json:
         """What the server is and offers, its limits, and what this key may do."""

@@ -93,7 +93,7 @@ class Inbox:
 
     def _answered(self, pending: Pending, said: Json) -> None:
         self._requests.forget(pending)
-        if pending.is_numbered:
+        if pending.is_numbered or pending.type == "rewind":
             self._counted(pending, said)
         pending.succeed(said)
 

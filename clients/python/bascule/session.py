@@ -7,7 +7,16 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from bascule.answers import Completeness, Completion, FileInfo, HistoryEntry, Inspection, Variable
+from bascule.answers import (
+    Completeness,
+    Completion,
+    FileInfo,
+    HistoryEntry,
+    Inspection,
+    Pin,
+    Rewound,
+    Variable,
+)  # fmt: skip
 from bascule.async_session import AsyncSession
 from bascule.background import BackgroundLoop
 from bascule.callbacks import Callbacks, Prompt
@@ -150,6 +159,32 @@ class Session:
     def history(self, first: int | None = None, last: int | None = None) -> list[HistoryEntry]:
         """As `AsyncSession.history`."""
         return self._loop.call(self._session.history(first, last))
+
+    # --- states -------------------------------------------------------------------------------------------------
+
+    def rewind(self, seq: int) -> Rewound:
+        """As `AsyncSession.rewind`."""
+        return self._loop.call(self._session.rewind(seq))
+
+    def fork(self, seq: int | None = None, *, name: str | None = None) -> Session:
+        """As `AsyncSession.fork`."""
+        return Session(self._loop.call(self._session.fork(seq, name=name)), self._loop, self._owner)
+
+    def states(self) -> list[int]:
+        """As `AsyncSession.states`."""
+        return self._loop.call(self._session.states())
+
+    def pin(self, name: str, seq: int | None = None) -> Pin:
+        """As `AsyncSession.pin`."""
+        return self._loop.call(self._session.pin(name, seq))
+
+    def unpin(self, name: str) -> None:
+        """As `AsyncSession.unpin`."""
+        self._loop.call(self._session.unpin(name))
+
+    def pins(self) -> list[Pin]:
+        """As `AsyncSession.pins`."""
+        return self._loop.call(self._session.pins())
 
     def ping(self) -> None:
         """As `AsyncSession.ping`."""

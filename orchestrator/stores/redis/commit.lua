@@ -1,28 +1,42 @@
 #!lua
 -- The commit: evals first..n and the checkpoint of n in one atomic step, or nothing. A server that is full or cannot write
--- refuses a script of this kind before its first line.
--- KEYS: 1 record, 2 ids, 3 order, 4 journal, 5 state, 6 intents, 7 chunks, 8 counts, 9 uncounted
--- ARGV: 1 generation, 2 nonce, 3 base etag, 4 new etag, 5 first seq, 6 last event, 7 manifest, 8 references in a row,
---       9 bytes of a content id, 10 ids kept, 11 seconds that ids are kept, 12 journal entries kept, 13 generations kept,
---       14 number of chunks that come along; then for each of these: content id, sealed chunk;
---       then for each eval: request id, body hash, sealed entry
+-- refuses a script of this kind before its first line. A rewind is a commit of one eval, whose state is one that is kept, and which
+-- raises the generation as well.
+-- KEYS: 1 record, 2 ids, 3 order, 4 journal, 5 states, 6 kept, 7 state, 8 intents, 9 chunks, 10 counts, 11 uncounted, 12 garbage
+-- ARGV: 1 generation, 2 nonce, 3 base etag, 4 new etag, 5 first seq, 6 last event, 7 generation and new etag and manifest in one,
+--       8 references in a row, 9 bytes of a content id, 10 ids kept, 11 seconds that ids are kept, 12 journal entries kept,
+--       13 generations kept, 14 states kept, 15 number of chunks that come along, 16 seq to go back to, or empty;
+--       with a seq: 17 the next generation's nonce, 18 its owner, 19 milliseconds until its deadline;
+--       then for each chunk: content id, sealed chunk; then for each eval: request id, body hash, sealed entry
 -- Answers, in the order of the checks:
+--   OK                                      the rewind was made before, with this nonce
 --   {FENCED}                                generation or nonce is not current, or the session is not open
 --   {CONFLICT}                              an id is known with another body
 --   {DUP, seq, etag, seq₁, entry₁, …}       every id is known with the same body; seq and etag are the session's
---   {GAP, seq, etag}                        some are known, or the first is not seq + 1, or the base etag is another
+--   {GAP, seq, etag}                        some are known, or the first is not seq + 1, or the base etag is another; or the state
+--                                           to go back to is not kept, or has other references
 --   {MISSING, content id, …}                chunks are neither here nor came along
 --   OK
-local FIRST_CHUNK = 15
-local FIRST_EVAL = FIRST_CHUNK + 2 * ARGV[14]
+-- @include counts
+-- @include differences
+-- @include adopt
+local rewinds = ARGV[16] ~= ''
+local FIRST_CHUNK = rewinds and 20 or 17
+local FIRST_EVAL = FIRST_CHUNK + 2 * ARGV[15]
 
 local record = redis.call('HMGET', KEYS[1], 'status', 'generation', 'nonce', 'seq', 'etag')
+local time = redis.call('TIME')
+local seconds = time[1]
+local now_ms = seconds * 1000 + math.floor(time[2] / 1000)
+local now = string.format('%.0f', now_ms)
+if rewinds and record[1] == 'open' and record[3] == ARGV[17] then
+  -- A write, so that WAITAOF on this connection covers what is told as committed; so below.
+  redis.call('HSET', KEYS[1], 'seen_ms', now)
+  return 'OK'
+end
 if record[1] ~= 'open' or record[2] ~= ARGV[1] or record[3] ~= ARGV[2] then
   return {'FENCED'}
 end
-local time = redis.call('TIME')
-local seconds = time[1]
-local now = string.format('%.0f', seconds * 1000 + math.floor(time[2] / 1000))
 
 local wanted = {}
 for at = FIRST_EVAL, #ARGV, 3 do
@@ -41,7 +55,6 @@ for index = 1, #wanted do
 end
 
 if #known == #wanted then
-  -- A write, so that WAITAOF on this connection covers what is told as committed.
   redis.call('HSET', KEYS[1], 'seen_ms', now)
   local answer = {'DUP', record[4], record[5]}
   for _, seq in ipairs(known) do
@@ -59,26 +72,29 @@ if #known > 0 or first ~= record[4] + 1 or ARGV[3] ~= record[5] then
   return {'GAP', record[4], record[5]}
 end
 
+local last, references, width = record[4], ARGV[8], tonumber(ARGV[9])
+local held = ''
+if last ~= '0' then
+  held = redis.call('HGET', KEYS[5], last .. ':references') or adopt(KEYS[7], KEYS[5], KEYS[6], record[5])
+  if not held then
+    return redis.error_reply('DAMAGED the last state is not there')
+  end
+end
+if rewinds and redis.call('HGET', KEYS[5], ARGV[16] .. ':references') ~= references then
+  return {'GAP', record[4], record[5]}
+end
+
 -- What the last state refers to is counted, and so it is there: only what comes new has to be looked for.
-local references, held, width = ARGV[8], redis.call('HGET', KEYS[5], 'references') or '', tonumber(ARGV[9])
-local fates, added, missing, carried = {}, {}, {'MISSING'}, {}
+local added, left, missing, carried = {}, {}, {'MISSING'}, {}
 if references ~= held then
   for at = FIRST_CHUNK, FIRST_EVAL - 1, 2 do
     carried[ARGV[at]] = ARGV[at + 1]
   end
-  for at = 1, #held, width do
-    fates[string.sub(held, at, at + width - 1)] = 'let go'
-  end
-  for at = 1, #references, width do
-    local id = string.sub(references, at, at + width - 1)
-    if not fates[id] then
-      if carried[id] or redis.call('HEXISTS', KEYS[7], id) == 1 then
-        added[#added + 1] = id
-      else
-        missing[#missing + 1] = id
-      end
+  added, left = differences(held, references, width)
+  for _, id in ipairs(added) do
+    if not carried[id] and redis.call('HEXISTS', KEYS[9], id) == 0 then
+      missing[#missing + 1] = id
     end
-    fates[id] = 'kept'
   end
   if #missing > 1 then
     return missing
@@ -92,26 +108,38 @@ for at = FIRST_EVAL, #ARGV, 3 do
   seq = seq + 1
 end
 local ids = redis.call('RPUSH', KEYS[3], unpack(wanted))
-redis.call('HDEL', KEYS[6], unpack(wanted))
+redis.call('HDEL', KEYS[8], unpack(wanted))
 seq = seq - 1
 
 for _, id in ipairs(added) do
   if carried[id] then
-    redis.call('HSETNX', KEYS[7], id, carried[id])
+    redis.call('HSETNX', KEYS[9], id, carried[id])
   end
-  redis.call('ZREM', KEYS[9], id)
-  redis.call('HINCRBY', KEYS[8], id, 1)
+  redis.call('ZREM', KEYS[11], id)
+  redis.call('HINCRBY', KEYS[10], id, 1)
 end
--- What no state refers to any more goes at once: whoever refers to it again sends it again.
-for id, fate in pairs(fates) do
-  if fate == 'let go' and redis.call('HINCRBY', KEYS[8], id, -1) <= 0 then
-    redis.call('HDEL', KEYS[8], id)
-    redis.call('HDEL', KEYS[7], id)
+-- What is in a state and not in the next one is let go with that state, when it is not kept any more.
+if #left > 0 then
+  redis.call('HSET', KEYS[5], last .. ':left', table.concat(left))
+end
+redis.call('HSET', KEYS[5], seq, ARGV[7], seq .. ':references', references)
+-- One in and one out; after the setting shrank two, and no commit pays for all of it.
+local states, states_kept = redis.call('RPUSH', KEYS[6], seq), tonumber(ARGV[14])
+for _ = 1, math.min(2, states - states_kept) do
+  local gone = redis.call('LPOP', KEYS[6])
+  local ids_left = redis.call('HGET', KEYS[5], gone .. ':left') or ''
+  for at = 1, #ids_left, width do
+    let_go(KEYS[9], KEYS[10], KEYS[12], string.sub(ids_left, at, at + width - 1), 1)
   end
+  redis.call('HDEL', KEYS[5], gone, gone .. ':references', gone .. ':left')
 end
-redis.call('HSET', KEYS[5], 'seq', seq, 'generation', ARGV[1], 'manifest', ARGV[7], 'references', references)
 
-local fresh = redis.call('HSET', KEYS[1], 'seq', seq, 'etag', ARGV[4], 'seen_ms', now, 'g:' .. ARGV[1], seq .. ' ' .. ARGV[6])
+local fresh = redis.call('HSET', KEYS[1], 'g:' .. ARGV[1], seq .. ' ' .. ARGV[6])
+redis.call('HSET', KEYS[1], 'seq', seq, 'etag', ARGV[4], 'seen_ms', now, 'linked_ms', now)
+if rewinds then
+  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', ARGV[1] + 1), 'nonce', ARGV[17], 'owner', ARGV[18],
+    'deadline_ms', string.format('%.0f', now_ms + ARGV[19]), 'worker', '', 'cause', 'rewind')
+end
 if fresh > 0 then
   local generations = {}
   for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do

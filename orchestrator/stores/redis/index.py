@@ -6,7 +6,7 @@ without a record; going through it drops such entries, and a touch puts back wha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from orchestrator.core.ids import is_session_id, lineage_of
 from orchestrator.core.session import Record, Status
 from orchestrator.stores.keys import INDEX_SHARDS, index_key, index_key_of, session_keys
 from orchestrator.stores.redis.calls import Calls
+from orchestrator.stores.redis.objects import Objects
 from orchestrator.stores.redis.records import record_of
 from orchestrator.stores.redis.wire import Command, run
 from replwire.errors import WireError
@@ -25,14 +26,20 @@ RECORDS_AT_ONCE: Final = 100
 CONDEMNED_AT_ONCE: Final = 64
 """Chunks deleted in one script, so that no commit waits long."""
 
+LOOKED_AT_AT_ONCE: Final = 512
+"""Chunks of which one script asks whether anything refers to them."""
+
 _log = structlog.get_logger("bascule.store")
 
 
-async def touch(calls: Calls, sessions: Sequence[str]) -> None:
-    """`seen_at` is now for those that are open, and the index has them."""
+async def touch(calls: Calls, sessions: Sequence[str], linked: Collection[str]) -> None:
+    """`seen_at` is now for those that are open, and `linked_at` for those linked; and the index has them."""
+    linked = frozenset(linked)
     for at in range(0, len(sessions), RECORDS_AT_ONCE):
         part = sessions[at : at + RECORDS_AT_ONCE]
-        seen = await calls.ask_all([run("touch", (session_keys(session).record,)) for session in part], "touch")
+        seen = await calls.ask_all(
+            [run("touch", (session_keys(name).record,), (int(name in linked),)) for name in part], "touch"
+        )
         met = [(session, now) for session, now in zip(part, seen, strict=True) if now is not None]
         entries: list[Command] = [(b"ZADD", index_key_of(session), now, session) for session, now in met]
         if entries:
@@ -82,8 +89,9 @@ async def _entries(calls: Calls, key: bytes) -> AsyncIterator[dict[str, float]]:
             return
 
 
-async def sweep_chunks(calls: Calls, grace_s: float) -> int:
-    """Delete what no state has referred to for the grace; how many chunks it was."""
+async def sweep_chunks(calls: Calls, grace_s: float, objects: Objects | None) -> int:
+    """Delete what nothing has referred to for the grace, find what was lost sight of, and delete the objects of what is
+    gone; how many chunks it was."""
     swept: set[str] = set()
     deleted = 0
     for shard in range(INDEX_SHARDS):
@@ -91,6 +99,8 @@ async def sweep_chunks(calls: Calls, grace_s: float) -> int:
             due = {lineage_of(name): name for name in entries if lineage_of(name) not in swept}
             swept.update(due)
             deleted += await _condemn(calls, list(due.values()), int(grace_s * 1000))
+            if objects is not None:
+                await objects.delete_garbage(due.values())
     return deleted
 
 
@@ -99,10 +109,30 @@ async def _condemn(calls: Calls, sessions: Sequence[str], grace_ms: int) -> int:
     while sessions:
         replies = await calls.ask_all([_condemn_command(session, grace_ms) for session in sessions], "condemn")
         deleted += sum(int(reply[1]) for reply in replies)
-        sessions = [session for session, reply in zip(sessions, replies, strict=True) if reply[0] >= CONDEMNED_AT_ONCE]
+        done = [(session, reply) for session, reply in zip(sessions, replies, strict=True)]
+        sessions = [session for session, reply in done if reply[0] >= CONDEMNED_AT_ONCE]
+        for session, reply in done:
+            if reply[0] < CONDEMNED_AT_ONCE and reply[2]:
+                await _reclaim(calls, session)
     return deleted
 
 
 def _condemn_command(session: str, grace_ms: int) -> Command:
     keys = session_keys(session)
-    return run("condemn", (keys.chunks, keys.counts, keys.uncounted), (grace_ms, CONDEMNED_AT_ONCE))
+    arguments = (grace_ms, CONDEMNED_AT_ONCE)
+    return run("condemn", (keys.chunks, keys.counts, keys.uncounted, keys.garbage), arguments)
+
+
+async def _reclaim(calls: Calls, session: str) -> None:
+    """The numbers of a lineage do not agree: chunks that nothing refers to begin to wait for their end.
+
+    Its content ids are read with one command, without the chunks, which HSCAN would bring along; they are looked at in
+    pieces.
+    """
+    keys, found = session_keys(session), 0
+    items = await calls.ask(b"HKEYS", keys.chunks)
+    for at in range(0, len(items), LOOKED_AT_AT_ONCE):
+        part = items[at : at + LOOKED_AT_AT_ONCE]
+        found += await calls.run("reclaim", (keys.chunks, keys.counts, keys.uncounted), *part)
+    if found:
+        _log.warning("chunks reclaimed", lineage=lineage_of(session), count=found)

@@ -1,23 +1,33 @@
-"""A session's first record, and the ids of `open` by which it is found again.
+"""A session's first record: new, as a fork, or planted.
 
-The id's row lies under the principal's own hash tag, and is written first: a crash in between leaves an id whose
-session is made when the same `open` comes again.
+Index and list get their entries first: a crash in between leaves an entry without a record, which is swept.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from orchestrator.core.session import OpenId, Record, SessionPolicy
-from orchestrator.stores.keys import index_key_of, opened_keys, session_keys, tenant_key
+from orchestrator.core.commits import Entry
+from orchestrator.core.session import OpenId, Record, Seed, SessionPolicy
+from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, tenant_key
 from orchestrator.stores.limits import StoreLimits
+from orchestrator.stores.redis import opened_ids
 from orchestrator.stores.redis.calls import Calls
-from orchestrator.stores.redis.records import policy_text, record_of
-from orchestrator.stores.redis.wire import run
+from orchestrator.stores.redis.records import policy_text, record_of, state_row
+from orchestrator.stores.redis.states import place_of
+from orchestrator.stores.redis.wire import Argument, Command, run
 from replwire.errors import WireError
 
 NONCE_BYTES: Final = 16
+ENTRIES_AT_ONCE: Final = 64
+"""Of a planted journal, in one call."""
+
+ENTRIES_BYTES_MAX: Final = 1024 * 1024
+"""Likewise, unless a single entry is larger."""
+
+_REFUSALS: Final = (b"IN_USE", b"NOT_FOUND", b"FULL", b"MISSING")
 
 
 async def create(
@@ -26,25 +36,106 @@ async def create(
     """See `Store.create`."""
     keys = session_keys(session)
     if opened is not None:
-        session = await _opened_by(calls, limits, session, opened)
+        session = await opened_ids.claim(calls, limits, session, opened)
         keys = session_keys(session)
     arguments = (session, secrets.token_hex(NONCE_BYTES), policy_text(policy))
-    indexed = run("index", (index_key_of(session),), (session,))
-    listed = run("list", (tenant_key(policy.tenant),), (session,))
-    created = run("create", (keys.record, keys.members), arguments)
-    *_, reply = await calls.ask_all([indexed, listed, created], "index", "list", "create")
+    created = run("create", (keys.record, keys.members, keys.chunks, keys.uncounted), arguments)
+    reply = await _made(calls, session, policy, created, "create")
     if reply is None and opened is not None:
         reply = await calls.ask(b"HGETALL", keys.record)
     record = record_of(session, reply or ())
     if record is None:
-        raise ValueError("the session id is in use")
+        raise _in_use()
     return record
 
 
-async def _opened_by(calls: Calls, limits: StoreLimits, session: str, opened: OpenId) -> str:
-    kept_ms = int(limits.opened_kept_s * 1000)
-    arguments = (opened.request_id, opened.body_hash, session, kept_ms, limits.opened_kept)
-    found = await calls.run("open", opened_keys(opened.tenant, opened.subject), *arguments)
-    if found is None:
-        raise WireError("conflict", "the id was used with another body")
-    return bytes(found).decode("ascii")
+async def fork(
+    calls: Calls, limits: StoreLimits, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed,
+    opened: OpenId | None,
+) -> Record | None:  # fmt: skip
+    """See `Store.fork`."""
+    of_parent, keys = session_keys(parent), session_keys(session)
+    names = (
+        *(of_parent.record, of_parent.states, of_parent.pins, of_parent.state),
+        *(keys.record, keys.states, keys.kept, keys.counts, keys.members),
+    )
+    references = b"".join(seed.references)
+    arguments = (
+        *place_of(at), seed.etag, references, session, secrets.token_hex(NONCE_BYTES), policy_text(policy),
+        seed.seq, state_row(0, seed.etag, seed.manifest), limits.lineage_max, CONTENT_ID_BYTES,
+    )  # fmt: skip
+    begun = await _begun(calls, limits, session, policy, opened, run("fork", names, arguments), "fork")
+    if begun == b"NOT_FOUND":
+        raise WireError("not_found", "that state is not kept any more", session=parent)
+    return None if isinstance(begun, bytes) else begun
+
+
+async def plant(
+    calls: Calls, limits: StoreLimits, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry],
+    opened: OpenId | None,
+) -> Record | None:  # fmt: skip
+    """See `Store.plant`."""
+    keys, entries = session_keys(session), entries[-limits.journal_kept :]
+    await _send_history(calls, limits, session, entries)
+    names = (keys.record, keys.ids, keys.order, keys.journal, keys.states, keys.kept)
+    names += (keys.chunks, keys.counts, keys.uncounted, keys.members)
+    arguments = (
+        session, secrets.token_hex(NONCE_BYTES), policy_text(policy), seed.seq, seed.etag,
+        state_row(0, seed.etag, seed.manifest), b"".join(seed.references), CONTENT_ID_BYTES, len(entries),
+    )  # fmt: skip
+    begun = await _begun(calls, limits, session, policy, opened, run("plant", names, arguments), "plant")
+    return None if isinstance(begun, bytes) else begun
+
+
+async def _begun(
+    calls: Calls, limits: StoreLimits, session: str, policy: SessionPolicy, opened: OpenId | None, command: Command,
+    name: str,
+) -> Record | bytes | None:  # fmt: skip
+    """The record that a script made, or this `open` made before; or the script's refusal."""
+    if opened is not None:
+        found = await opened_ids.claim_alone(calls, limits, session, opened)
+        if found is not None:
+            return found
+    reply = await _made(calls, session, policy, command, name)
+    if reply in _REFUSALS and opened is not None:
+        await opened_ids.let_go(calls, session, opened)
+    if reply == b"IN_USE":
+        raise _in_use()
+    return bytes(reply) if reply in _REFUSALS else record_of(session, reply)
+
+
+async def _made(calls: Calls, session: str, policy: SessionPolicy, command: Command, name: str) -> Any:
+    indexed = run("index", (index_key_of(session),), (session,))
+    listed = run("list", (tenant_key(policy.tenant),), (session,))
+    return (await calls.ask_all([indexed, listed, command], "index", "list", name))[-1]
+
+
+async def _send_history(calls: Calls, limits: StoreLimits, session: str, entries: Sequence[Entry]) -> None:
+    keys, sent = session_keys(session), 0
+    names = (keys.record, keys.ids, keys.order, keys.journal)
+    last_of = {entry.request_id: entry.seq for entry in entries}
+    for part in _parts(entries):
+        arguments: list[Argument] = [int(limits.chunk_grace_s * 1000), sent]
+        for entry in part:
+            request_id = entry.request_id if last_of[entry.request_id] == entry.seq else ""
+            arguments += (entry.seq, entry.blob, request_id, entry.body_hash)
+            sent += request_id != ""
+        if not await calls.run("history", names, *arguments):
+            raise _in_use()
+
+
+def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """In order; the first one, which clears what an earlier try left, may be empty."""
+    part: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += len(entry.blob)
+        if part and (len(part) == ENTRIES_AT_ONCE or size > ENTRIES_BYTES_MAX):
+            yield part
+            part, size = [], len(entry.blob)
+        part.append(entry)
+    yield part
+
+
+def _in_use() -> ValueError:
+    return ValueError("the session id is in use")

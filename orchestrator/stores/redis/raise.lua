@@ -1,7 +1,7 @@
 #!lua
 -- Compare-and-set: generation + 1, a nonce, an owner and a deadline; the worker of before is no longer the session's.
 -- KEYS: 1 record
--- ARGV: 1 generation that was seen, 2 owner, 3 milliseconds until the deadline, 4 nonce
+-- ARGV: 1 generation that was seen, 2 owner, 3 milliseconds until the deadline, 4 nonce, 5 cause
 -- Answers: the new generation; nil when another one is current, or another owner's replacement is under way, or the session is
 -- not open. Asked again with the same nonce: the same answer.
 local record = redis.call('HMGET', KEYS[1], 'status', 'generation', 'nonce', 'owner', 'deadline_ms')
@@ -19,5 +19,5 @@ if record[2] ~= ARGV[1] or not free then
 end
 local generation = tonumber(record[2]) + 1
 redis.call('HSET', KEYS[1], 'generation', generation, 'nonce', ARGV[4], 'owner', ARGV[2],
-  'deadline_ms', now + tonumber(ARGV[3]), 'seen_ms', now, 'worker', '')
+  'deadline_ms', now + tonumber(ARGV[3]), 'seen_ms', now, 'worker', '', 'cause', ARGV[5])
 return generation

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from orchestrator.core.session import KnownId, Record, SessionPolicy, Status, WorkerAddress
+from orchestrator.core.session import Checkpoint, KeptStates, KnownId, Pin, Record, SessionPolicy, Status, WorkerAddress
 from orchestrator.stores.keys import CONTENT_ID_BYTES
 from orchestrator.stores.redis.errors import damaged
 
 _MS: Final = 1000.0
-_NONSENSE: Final = (ValueError, KeyError, TypeError, IndexError)
+_NONSENSE: Final = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 def policy_text(policy: SessionPolicy) -> str:
@@ -54,6 +54,9 @@ def _record(session: str, fields: Mapping[bytes, bytes]) -> Record:
         worker=WorkerAddress(**json.loads(worker)) if worker else None,
         owner=fields[b"owner"].decode("utf-8"),
         deadline=int(fields[b"deadline_ms"]) / _MS,
+        # Release 0.1 wrote neither.
+        cause=fields.get(b"cause", b"").decode("utf-8"),
+        linked_at=int(fields.get(b"linked_ms", 0)) / _MS,
     )
 
 
@@ -78,6 +81,33 @@ def known_ids_of(session: str, reply: Sequence[bytes]) -> list[KnownId]:
 def _known_id(name: bytes, row: bytes) -> KnownId:
     seq, _, body_hash = row.split(b" ", 2)
     return KnownId(name.decode("utf-8"), body_hash, int(seq))
+
+
+def state_row(generation: int, etag: str, manifest: bytes) -> bytes:
+    """A state but for its seq and references, as it is stored."""
+    return b"%d %b %b" % (generation, etag.encode("ascii"), manifest)
+
+
+def checkpoint_of(session: str, reply: Sequence[bytes]) -> Checkpoint:
+    """A state from seq, row and references."""
+    try:
+        seq, row, references = reply
+        generation, etag, manifest = row.split(b" ", 2)
+        joined = split_references(session, references)
+        return Checkpoint(int(seq), int(generation), manifest, joined, etag.decode("ascii"))
+    except _NONSENSE:
+        raise damaged(f"a state of {session}") from None
+
+
+def kept_of(session: str, reply: Sequence[Sequence[bytes]]) -> KeptStates:
+    """Which states are kept, from seqs and, in a row, names, seqs and etags of pins."""
+    try:
+        seqs, row = reply
+        found = zip(row[::3], row[1::3], row[2::3], strict=True)
+        pins = (Pin(name.decode("utf-8"), int(seq), etag.decode("ascii")) for name, seq, etag in found)
+        return KeptStates(tuple(map(int, seqs)), tuple(sorted(pins, key=lambda pin: pin.name)))
+    except _NONSENSE:
+        raise damaged(f"the states of {session}") from None
 
 
 def split_references(session: str, joined: bytes) -> tuple[bytes, ...]:

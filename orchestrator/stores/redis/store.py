@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Final
 
-from orchestrator.core.commits import Answer, Commit, CommitReply
+from orchestrator.core.commits import Commit, CommitReply, Entry
 from orchestrator.core.ids import is_session_id
 from orchestrator.core.intents import Intent, IntentReply
 from orchestrator.core.paging import Position
-from orchestrator.core.session import Checkpoint, KnownId, OpenId, Record, SessionPolicy, WorkerAddress
-from orchestrator.ports import Raised, StoreFacts
-from orchestrator.stores.commit_rules import check_commit
-from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, spent_key, tenant_key
-from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
-from orchestrator.stores.redis import facts, index, intents, listing, opening
-from orchestrator.stores.redis.calls import Calls
-from orchestrator.stores.redis.commits import CommitLine
-from orchestrator.stores.redis.errors import damaged, translated
-from orchestrator.stores.redis.opening import NONCE_BYTES
-from orchestrator.stores.redis.records import (
-    known_ids_of,
-    numbered,
-    record_of,
-    split_references,
-    worker_text,
+from orchestrator.core.session import (
+    Checkpoint,
+    KeptStates,
+    KnownId,
+    OpenId,
+    Pin,
+    Record,
+    Seed,
+    SessionPolicy,
+    WorkerAddress,
 )
+from orchestrator.ports import BlobStore, Raised, StoreFacts
+from orchestrator.stores.commit_rules import check_chunks, check_commit, check_fork, check_rewind, check_seed
+from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, spent_key, tenant_key
+from orchestrator.stores.limits import BLOB_BYTES_MIN, StoreLimits
+from orchestrator.stores.redis import committing, facts, index, intents, listing, opening, states
+from orchestrator.stores.redis.calls import Calls
+from orchestrator.stores.redis.chunks import ChunkShelf
+from orchestrator.stores.redis.commits import CommitLine
+from orchestrator.stores.redis.objects import Objects
+from orchestrator.stores.redis.opening import NONCE_BYTES
+from orchestrator.stores.redis.records import known_ids_of, numbered, record_of, worker_text
 from orchestrator.stores.redis.wire import CALL_DEADLINE_S, Command, connections, pack, run
 
-PUT_BYTES_MAX: Final = 1024 * 1024
-"""Chunks in one call."""
-
-CHUNKS_AT_ONCE: Final = 16
 ENTRIES_AT_ONCE: Final = 32
 """Read in one call."""
 
+_LAST_OF_LINEAGE: Final = 2
+
 
 class RedisStore:
-    """An adapter of `orchestrator.ports.Store`. `on_batch` hears how many commits went together."""
+    """An adapter of `orchestrator.ports.Store`. `on_batch` hears how many commits went together.
+
+    With `blobs`, chunks of `blob_bytes_min` and more lie there, and the server holds their names.
+    """
 
     def __init__(
         self,
@@ -48,13 +54,16 @@ class RedisStore:
         limits: StoreLimits | None = None,
         deadline_s: float = CALL_DEADLINE_S,
         on_batch: Callable[[int], None] | None = None,
+        blobs: BlobStore | None = None,
+        blob_bytes_min: int = BLOB_BYTES_MIN,
     ) -> None:
         self._limits = limits or StoreLimits()
         pool = connections(url, password)
         self._calls = Calls(pool, deadline_s)
         self._line = CommitLine(pool, deadline_s, on_batch)
-        kept = self._limits
-        self._kept = (CONTENT_ID_BYTES, kept.ids_kept, int(kept.ids_kept_s), kept.journal_kept, kept.generations_kept)
+        self._objects = Objects(blobs, self._calls, self._limits) if blobs is not None else None
+        self._shelf = ChunkShelf(self._calls, self._limits, self._objects, blob_bytes_min)
+        self._kept = committing.kept_arguments(self._limits)
 
     async def facts(self) -> StoreFacts:
         """Ask the server what it is."""
@@ -66,16 +75,42 @@ class RedisStore:
         """A new session, or the one that this `open` opened before; an id in use is a `ValueError`."""
         return await opening.create(self._calls, self._limits, session, policy, opened)
 
+    async def fork(
+        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed, opened: OpenId | None = None
+    ) -> Record | None:
+        """A sibling that begins with a state of the parent's."""
+        check_fork(parent, session, seed)
+        return await opening.fork(self._calls, self._limits, parent, at, session, policy, seed, opened)
+
+    async def put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+        """Chunks for a session that is going to be planted."""
+        check_chunks(chunks)
+        await self._shelf.put(session, chunks, nursery=True)
+
+    async def plant(
+        self,
+        session: str,
+        policy: SessionPolicy,
+        seed: Seed,
+        entries: Sequence[Entry] = (),
+        opened: OpenId | None = None,
+    ) -> Record | None:
+        """A session that begins with a state and a journal from elsewhere."""
+        check_seed(seed, entries)
+        return await opening.plant(self._calls, self._limits, session, policy, seed, entries, opened)
+
     async def read(self, session: str) -> Record | None:
         """The record as it is now."""
         if not is_session_id(session):
             return None
         return record_of(session, await self._calls.ask(b"HGETALL", session_keys(session).record))
 
-    async def raise_generation(self, session: str, seen: int, owner: str, deadline_s: float) -> Raised | None:
+    async def raise_generation(
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = ""
+    ) -> Raised | None:
         """Compare-and-set; asked twice with the same nonce, it raises once."""
         nonce = secrets.token_hex(NONCE_BYTES)
-        arguments = (seen, owner, int(deadline_s * 1000), nonce)
+        arguments = (seen, owner, int(deadline_s * 1000), nonce, cause)
         generation = await self._calls.run("raise", (session_keys(session).record,), *arguments)
         return None if generation is None else Raised(int(generation), nonce)
 
@@ -84,9 +119,14 @@ class RedisStore:
         arguments = (raised.generation, raised.nonce, worker_text(worker))
         return bool(await self._calls.run("publish", (session_keys(session).record,), *arguments))
 
-    async def touch(self, sessions: Sequence[str]) -> None:
-        """`seen_at` is now."""
-        await index.touch(self._calls, sessions)
+    async def park(self, session: str, seen: Raised, seq: int) -> bool:
+        """The worker agreed to end; asked twice with the same nonce, it raises once."""
+        arguments = (seen.generation, seen.nonce, seq, secrets.token_hex(NONCE_BYTES))
+        return bool(await self._calls.run("park", (session_keys(session).record,), *arguments))
+
+    async def touch(self, sessions: Sequence[str], linked: Collection[str] = ()) -> None:
+        """`seen_at` is now, and `linked_at` where there is a link."""
+        await index.touch(self._calls, sessions, linked)
 
     async def end(self, session: str) -> None:
         """Close it; the record says so for a while."""
@@ -95,7 +135,9 @@ class RedisStore:
         commands: list[Command] = [run("end", keys, arguments), (b"ZREM", index_key_of(session), session)]
         if record is not None:
             commands.append((b"ZREM", tenant_key(record.policy.tenant), session))
-        await self._calls.ask_all(commands, "end")
+        replies = await self._calls.ask_all(commands, "end")
+        if replies[0] == _LAST_OF_LINEAGE and self._objects is not None:
+            self._objects.lineage_ended(session)
 
     def sessions(self) -> AsyncIterator[Record]:
         """All records that are open."""
@@ -112,33 +154,16 @@ class RedisStore:
     async def commit(self, commit: Commit) -> CommitReply:
         """The one script; what is asked twice is answered as it was answered first, or as `DUP`."""
         check_commit(commit)
-        chunks = commit.chunks
-        if chunks and sum(len(data) for _, data in chunks) > INLINE_BYTES_MAX:
-            await self._put(commit.session, chunks)
-            chunks = ()
-        reply, durable = await self._line.submit(pack(self._commit_command(commit, chunks)))
-        if reply == b"OK":
-            return CommitReply(Answer.OK, durable)
-        return _answered(commit.session, reply, durable)
+        chunks = await self._shelf.send_ahead(commit.session, commit.chunks) if commit.chunks else ()
+        reply, durable = await self._line.submit(pack(committing.command(commit, chunks, self._kept)))
+        return committing.answered(commit.session, reply, durable)
 
-    def _commit_command(self, commit: Commit, chunks: Sequence[tuple[bytes, bytes]]) -> Command:
-        arguments: list[bytes | str | int] = [
-            commit.generation,
-            commit.nonce,
-            commit.base_etag,
-            commit.etag,
-            commit.entries[0].seq,
-            commit.last_event,
-            commit.manifest,
-            b"".join(commit.references),
-            *self._kept,
-            len(chunks),
-        ]
-        for chunk in chunks:
-            arguments += chunk
-        for entry in commit.entries:
-            arguments += (entry.request_id, entry.body_hash, entry.blob)
-        return run("commit", session_keys(commit.session)[:9], arguments)
+    async def rewind(self, commit: Commit, to: int, raised: Raised, owner: str, deadline_s: float) -> CommitReply:
+        """The same script; what is asked twice is answered as it was answered first."""
+        check_rewind(commit, raised)
+        rewinding = committing.rewind_arguments(to, raised, owner, deadline_s)
+        reply, durable = await self._line.submit(pack(committing.command(commit, (), self._kept, rewinding)))
+        return committing.answered(commit.session, reply, durable)
 
     async def intend(self, wanted: Sequence[Intent]) -> Sequence[IntentReply]:
         """In the pipeline of the next commits."""
@@ -148,32 +173,29 @@ class RedisStore:
         """Likewise."""
         await intents.withdraw(self._line, wanted)
 
-    async def _put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
-        for part in _parts(chunks):
-            await self._calls.ask_all([_put_command(session, part)], "put")
+    # --- states -------------------------------------------------------------------------------------------------
 
-    # --- reads --------------------------------------------------------------------------------------------------
+    async def checkpoint(self, session: str, at: int | str | None = None) -> Checkpoint | None:
+        """The last committed state, or one that is kept."""
+        return await states.checkpoint(self._calls, session, at)
 
-    async def checkpoint(self, session: str) -> Checkpoint | None:
-        """The last committed state."""
-        fields = (b"seq", b"generation", b"manifest", b"references")
-        seq, generation, manifest, references = await self._calls.ask(b"HMGET", session_keys(session).state, *fields)
-        if seq is None:
-            return None
-        try:
-            return Checkpoint(int(seq), int(generation), bytes(manifest), split_references(session, references))
-        except (ValueError, TypeError):
-            raise damaged(f"the checkpoint of {session}") from None
+    async def kept_states(self, session: str) -> KeptStates:
+        """Which states there are to go back to."""
+        return await states.kept(self._calls, session)
+
+    async def pin(self, session: str, pin: Pin) -> bool:
+        """Keep a state under a name; what the name kept before is let go."""
+        return await states.pin(self._calls, session, pin, self._limits.pins_max)
+
+    async def unpin(self, session: str, name: str) -> bool:
+        """Let go of a name."""
+        return await states.unpin(self._calls, session, name)
 
     async def chunks(self, session: str, references: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Sealed chunks by content id; those absent are left out."""
-        found: dict[bytes, bytes] = {}
-        key = session_keys(session).chunks
-        for at in range(0, len(references), CHUNKS_AT_ONCE):
-            part = references[at : at + CHUNKS_AT_ONCE]
-            replies = await self._calls.ask(b"HMGET", key, *part)
-            found.update((item, data) for item, data in zip(part, replies, strict=True) if data is not None)
-        return found
+        return await self._shelf.read(session, references)
+
+    # --- the journal --------------------------------------------------------------------------------------------
 
     async def known_ids(self, session: str) -> Sequence[KnownId]:
         """The id table, oldest first."""
@@ -206,44 +228,13 @@ class RedisStore:
         return found is None or found == mine
 
     async def sweep_chunks(self) -> int:
-        """Delete chunks that no state has referred to for `chunk_grace_s`; how many they were."""
-        return await index.sweep_chunks(self._calls, self._limits.chunk_grace_s)
+        """Delete chunks that nothing has referred to for `chunk_grace_s`; how many they were."""
+        swept = await index.sweep_chunks(self._calls, self._limits.chunk_grace_s, self._objects)
+        if self._objects is not None:
+            await self._objects.sweep_strays()
+        return swept
 
     async def close(self) -> None:
         """Send what waits, then release connections."""
         await self._line.close()
         await self._calls.close()
-
-
-def _put_command(session: str, chunks: Sequence[tuple[bytes, bytes]]) -> Command:
-    keys = session_keys(session)
-    arguments = [part for chunk in chunks for part in chunk]
-    return run("put", (keys.chunks, keys.counts, keys.uncounted, keys.members), arguments)
-
-
-def _parts(chunks: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    part: list[tuple[bytes, bytes]] = []
-    size = 0
-    for chunk in chunks:
-        if part and size + len(chunk[1]) > PUT_BYTES_MAX:
-            yield part
-            part, size = [], 0
-        part.append(chunk)
-        size += len(chunk[1])
-    if part:
-        yield part
-
-
-def _answered(session: str, reply: Any, durable: str) -> CommitReply:
-    if isinstance(reply, Exception):
-        raise translated(reply)
-    try:
-        answer = Answer(reply[0].decode("ascii"))
-        if answer is Answer.DUP:
-            stored = tuple((int(seq), blob) for seq, blob in zip(reply[3::2], reply[4::2], strict=True))
-            return CommitReply(answer, durable, stored, int(reply[1]), reply[2].decode("ascii"))
-        if answer is Answer.GAP:
-            return CommitReply(answer, seq=int(reply[1]), etag=reply[2].decode("ascii"))
-        return CommitReply(answer, missing=tuple(reply[1:]))
-    except (AttributeError, IndexError, TypeError, ValueError):
-        raise damaged(f"the answer to a commit of {session}") from None

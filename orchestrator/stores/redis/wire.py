@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -33,17 +34,25 @@ _WITH_DATABASE: Final = ("redis", "rediss")
 """Where the path is the number of the database; with `unix` it is the socket's."""
 
 
+_INCLUDE: Final = re.compile(rb"^-- @include (\w+)\n", re.MULTILINE)
+"""A line of a script that stands for the functions of `lib_<name>.lua`: scripts can't call each other."""
+
+
 class Script(NamedTuple):
-    """A `.lua` file beside this module."""
+    """A `.lua` file beside this module, with what it includes."""
 
     source: bytes
     sha: bytes
 
 
+def _source(name: str) -> bytes:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+
+
 @cache
 def script(name: str) -> Script:
     """The script of that name."""
-    source = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+    source = _INCLUDE.sub(lambda found: _source(f"lib_{found[1].decode()}"), _source(name))
     # The server names scripts by SHA-1; it is no protection.
     return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode("ascii"))
 

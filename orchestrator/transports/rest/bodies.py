@@ -41,7 +41,7 @@ def check_body(request: web.BaseRequest, route: Route, bytes_max: int) -> None:
     if request.content_length is None:
         raise fault("length_required", "send a Content-Length: a body of unknown length is not read")
     if request.content_length > bytes_max:
-        limit = "upload_bytes_max" if route.takes_file else "envelope_bytes_max"
+        limit = route.takes_file or "envelope_bytes_max"
         raise WireError("too_large", f"the body is over {bytes_max} bytes", limit=limit)
     if not route.takes_file and request.content_type != JSON:
         raise fault("unsupported_media_type", f"a body here is {JSON}")

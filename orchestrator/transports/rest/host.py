@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from orchestrator.core.principal import Principal
@@ -23,12 +24,26 @@ class Looks(Protocol):
         """How an eval ended."""
 
 
+class Moves(Protocol):
+    """Sessions as files; each raises `WireError`."""
+
+    async def export(self, principal: Principal, session: str) -> AsyncIterator[bytes]:
+        """The file, in pieces."""
+
+    async def import_(self, principal: Principal, request_id: str, file: AsyncIterator[bytes]) -> Json:
+        """What the file became."""
+
+
 class RestHost(Protocol):
     """The engine, as REST sees it."""
 
     @property
     def overview(self) -> Looks:
         """Reads that are no requests of the wire."""
+
+    @property
+    def transfers(self) -> Moves:
+        """Export and import."""
 
     async def converse(
         self, channel: Channel, principal: Principal, *, session: str | None = None, told_everything: bool = False,

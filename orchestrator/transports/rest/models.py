@@ -27,6 +27,43 @@ class Opened(Answer):
     cursor: str = Field(description="of the last event so far")
 
 
+class Copied(Answer):
+    """A session that began with another one's state; no worker runs for it yet."""
+
+    session: str = Field(pattern=SESSION_PATTERN)
+    seq: int = Field(description="of the state that it began with")
+    status: Literal["parked"]
+    generation: int
+    etag: str | None = Field(default=None, description="of that state; absent when there is none")
+    origin: str = Field(description="the session whose state it was")
+
+
+class Rewound(Answer):
+    """A commit whose state is that of an earlier one."""
+
+    seq: int = Field(description="of the commit")
+    to: int = Field(description="the seq whose state it has")
+    state: Literal["committed"]
+    durable: Literal["fsync", "memory"]
+    etag: str
+    unsaved: dict[str, str] = Field(description="names that could not be brought back, with reasons")
+
+
+class Pin(Answer):
+    """A state that is kept under a name."""
+
+    name: str
+    seq: int
+    etag: str
+
+
+class Pins(Answer):
+    """Which states there are to go back to."""
+
+    items: list[Pin] = Field(description="those with a name")
+    states: list[int] = Field(description="seqs of the last ones, oldest first")
+
+
 class Session(Answer):
     """What is known of a session without asking its worker."""
 
@@ -139,7 +176,7 @@ class Entry(Answer):
 
     seq: int
     id: str
-    type: Literal["eval", "files"]
+    type: Literal["eval", "files", "rewind"]
     principal: str
     at: float = Field(description="Unix seconds")
     cursors: list[str] = Field(description="of its first and its last event")
@@ -153,6 +190,8 @@ class HistoryPage(Answer):
     items: list[Entry]
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one")
     seq: int = Field(description="the last committed eval")
+    states: list[int] = Field(description="seqs of the kept states, oldest first")
+    pins: list[Pin] = Field(description="states that are kept under a name")
 
 
 class FileEntry(Answer):

@@ -35,6 +35,8 @@ VERSION: Final = f"{GENERATION}.0"
 
 _NEVER: Final = frozenset({404, 405, 426})
 """Statuses that need another address or method, or a parameter in the address."""
+_MAKING: Final = frozenset({"openSession", "forkSession", "importSession"})
+"""A key that comes again with another body is their own kind of fault."""
 _UNLESS_BODY: Final = frozenset({408, 411, 415})
 
 
@@ -99,7 +101,7 @@ def _answers(route: Route) -> Schema:
     kinds = {JSON: _json_answer(route), OCTETS: {"type": "string", "format": "binary"}, EVENT_STREAM: _EVENTS}
     content = {kind: {"schema": kinds[kind]} for kind in route.produces}
     found: Schema = {str(route.status): {"description": "as asked", "content": content}}
-    if OCTETS in route.produces:
+    if route.name == "readFile":
         found["206"] = {"description": "the part that `Range` names", "content": content}
         found["304"] = {"description": "it has this ETag still"}
     return found
@@ -119,15 +121,15 @@ def _problems(route: Route) -> Schema:
     if route.is_public:
         return {}
     left_out = set(_NEVER) | (set() if route.takes_body else set(_UNLESS_BODY))
-    if "{" in route.template or route.name == "openSession":
+    if "{" in route.template or route.name in _MAKING:
         left_out.discard(404)
-    if OCTETS not in route.produces:
+    if route.name != "readFile":
         left_out.add(416)
     codes: dict[int, list[str]] = {}
     for code, status in STATUS_OF.items():
         if status not in left_out:
             codes.setdefault(status, []).append(code)
-    if route.name == "openSession":
+    if route.name in _MAKING:
         codes[422].append("conflict")
     return {str(status): _problem(names) for status, names in sorted(codes.items())}
 

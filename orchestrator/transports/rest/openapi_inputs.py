@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from orchestrator.core.intake import PIN_NAME
 from orchestrator.transports.rest.keys import HEADER
 from orchestrator.transports.rest.models import SESSION_PATTERN
 from orchestrator.transports.rest.routes import JSON, OCTETS, ROUTES, Route
@@ -23,10 +24,17 @@ _BOUNDS: Final[dict[tuple[str, str], Schema]] = {
         "propertyNames": {"enum": list(LIMITS)},
         "additionalProperties": {"type": "integer", "minimum": 0},
     },
+    ("rewind", "seq"): {"minimum": 1, "exclusiveMaximum": 2**53},
+    ("fork", "seq"): {"minimum": 1, "exclusiveMaximum": 2**53},
+    ("fork", "name"): {"minLength": 1, "maxLength": 128},
+    ("pin", "seq"): {"minimum": 1, "exclusiveMaximum": 2**53},
     ("complete", "cursor"): {"minimum": 0},
     ("inspect", "cursor"): {"minimum": 0},
 }
 """What the intake asks beyond types, where a schema can say it."""
+
+IN_ADDRESS: Final = {"pin": "name"}
+"""Fields that are no part of a body, because they stand in the address."""
 
 
 def holes(template: str) -> list[Schema]:
@@ -35,10 +43,12 @@ def holes(template: str) -> list[Schema]:
         "session": {"type": "string", "pattern": SESSION_PATTERN},
         "request_id": {"type": "string", "minLength": 1, "maxLength": LIMITS["id_chars_max"].default},
         "path": {"type": "string", "minLength": 1},
+        "name": {"type": "string", "pattern": f"^{PIN_NAME.pattern}$"},
     }
     meanings = {
         "session": "id of the session",
         "request_id": "id of the eval: its `Idempotency-Key`, or the one that was made for it",
+        "name": "of the pin",
         "path": "relative to the working folder; slashes stand as they are",
     }
     names = [part[1:-1] for part in template.split("/") if part.startswith("{")]
@@ -73,10 +83,10 @@ def headers(route: Route) -> list[Schema]:
     rows: list[tuple[bool, str, str, Schema]] = [
         (route.takes_key, HEADER, "sending the same again does nothing twice", key),
         (route.template.endswith("/events"), "Last-Event-ID", "the last cursor seen", {"type": "string"}),
-        (OCTETS in route.produces, "Range", "a part of the file", {"type": "string"}),
-        (OCTETS in route.produces, "If-None-Match", "304 when the file has this ETag still", {"type": "string"}),
-        (OCTETS in route.produces, "If-Range", "the part only when the file has this ETag still", {"type": "string"}),
-        (route.takes_file, "Content-Digest", "`sha-256=:…:` of the bytes; checked", {"type": "string"}),
+        (route.name == "readFile", "Range", "a part of the file", {"type": "string"}),
+        (route.name == "readFile", "If-None-Match", "304 when the file has this ETag still", {"type": "string"}),
+        (route.name == "readFile", "If-Range", "the part only when the file has this ETag still", {"type": "string"}),
+        (bool(route.takes_file), "Content-Digest", "`sha-256=:…:` of the bytes; checked", {"type": "string"}),
     ]
     return [
         {"name": name, "in": "header", "description": meaning, "schema": schema}
@@ -109,6 +119,9 @@ def body_name(request: str) -> str:
 def body_schema(request: str) -> Schema:
     """Of the payload of an envelope, as strict as the intake."""
     schema = payload_schema(REQUESTS[request])
+    if (named := IN_ADDRESS.get(request)) is not None:
+        del schema["properties"][named]
+        schema["required"].remove(named)
     for name, about in schema["properties"].items():
         about.update(_BOUNDS.get((request, name), {}))
         if "enum" in about:

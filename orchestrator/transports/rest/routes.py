@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel
 
 from orchestrator.core.ids import is_session_id
+from orchestrator.core.intake import PIN_NAME
 from orchestrator.transports.rest import models, queries
 from orchestrator.transports.rest.events import EVENT_STREAM
 from replwire.limits import LIMITS
@@ -38,22 +39,21 @@ class Route:
     """Whether `Idempotency-Key` means something."""
     is_public: bool = False
     """Whether no token is asked."""
-
-    @property
-    def takes_file(self) -> bool:
-        """Whether its body is a file's bytes."""
-        return self.method == "PUT"
+    takes_file: str = ""
+    """Whether its body is a file's bytes: the limit of its size, by name."""
 
     @property
     def takes_body(self) -> bool:
         """Whether it may have one at all."""
-        return self.takes_file or self.request is not None
+        return bool(self.takes_file) or self.request is not None
 
 
 ROUTES: Final = (
     Route("listSessions", "GET", "/v1/sessions", "The tenant's open sessions, the newest first.", models.SessionPage,
           query=queries.PageQuery),
     Route("openSession", "POST", "/v1/sessions", "Open a session.", models.Opened, 201, "open", takes_key=True),
+    Route("importSession", "POST", "/v1/sessions/import", "Make a session of an exported one.", models.Copied, 201,
+          takes_key=True, takes_file="import_bytes_max"),
     Route("getSession", "GET", _ONE, "What is known of a session; wakes no worker.", models.Session),
     Route("closeSession", "DELETE", _ONE, "End a session for good.", status=204),
     Route("runEval", "POST", f"{_ONE}/evals", "Run code, and wait for its result or hear its events as they come.",
@@ -76,11 +76,20 @@ ROUTES: Final = (
           query=queries.VariablesQuery),
     Route("readHistory", "GET", f"{_ONE}/history", "The journal, the oldest entry first.", models.HistoryPage,
           query=queries.HistoryQuery),
+    Route("rewindSession", "POST", f"{_ONE}/rewind", "Go back to a kept state: a commit of its own.", models.Rewound,
+          request="rewind", takes_key=True),
+    Route("forkSession", "POST", f"{_ONE}/fork", "A new session that begins with a kept state.", models.Copied, 201,
+          "fork", takes_key=True),
+    Route("listPins", "GET", f"{_ONE}/pins", "Which states are kept, and which of them under a name.", models.Pins),
+    Route("pinState", "PUT", f"{_ONE}/pins/{{name}}", "Keep a state under a name.", models.Pin, request="pin"),
+    Route("unpinState", "DELETE", f"{_ONE}/pins/{{name}}", "Let go of a name.", status=204),
+    Route("exportSession", "GET", f"{_ONE}/export", "The session as a file, sealed with the operator's key.",
+          produces=(OCTETS,)),
     Route("listFiles", "GET", f"{_ONE}/files/", "A folder of the session's working folder.", models.FileList,
           query=queries.FolderQuery),
     Route("readFile", "GET", f"{_ONE}/files/{{path}}", "The bytes of a file.", produces=(OCTETS,)),
     Route("writeFile", "PUT", f"{_ONE}/files/{{path}}", "Make a file of these bytes, or replace it.",
-          models.FileWritten),
+          models.FileWritten, takes_file="upload_bytes_max"),
     Route("deleteFile", "DELETE", f"{_ONE}/files/{{path}}", "Delete a file or a folder.", status=204),
     Route("readOpenApi", "GET", "/openapi.json", "This document.", is_public=True),
 )  # fmt: skip
@@ -149,6 +158,8 @@ def _value(hole: str, word: str) -> str | None:
         return None
     if hole == "session":
         return text if is_session_id(text) else None
+    if hole == "name":
+        return text if PIN_NAME.fullmatch(text) else None
     if hole == "request_id":
         return text if 1 <= len(text) <= _ID_CHARS_MAX and text.isascii() and text.isprintable() else None
     return text or None

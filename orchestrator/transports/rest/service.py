@@ -15,7 +15,7 @@ from orchestrator.transports.admission import Admission, Guest, Refusal
 from orchestrator.transports.configuration import HttpConfig
 from orchestrator.transports.connection import Connection
 from orchestrator.transports.problems import INCIDENT, problem_for, problem_of, refused
-from orchestrator.transports.rest import evals, files, sessions
+from orchestrator.transports.rest import evals, files, sessions, states, transfers
 from orchestrator.transports.rest.accept import accepted
 from orchestrator.transports.rest.bodies import HttpFault, check_body
 from orchestrator.transports.rest.call import Call, ClientGoneError, RefusedError
@@ -43,6 +43,13 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], Awaitable[web.StreamResponse]]]]
     "isComplete": evals.pass_on,
     "listVariables": sessions.variables,
     "readHistory": sessions.history,
+    "rewindSession": states.rewind,
+    "forkSession": states.fork,
+    "listPins": states.pins,
+    "pinState": states.pin,
+    "unpinState": states.unpin,
+    "exportSession": transfers.export,
+    "importSession": transfers.import_,
     "listFiles": files.listing,
     "readFile": files.read,
     "writeFile": files.write,
@@ -138,7 +145,7 @@ class RestTransport:
         kind = accepted(request.headers.get("Accept"), route.produces)
         query, key = read_query(route.query, request.url), key_of(request, route)
         channel = self._config.channel
-        check_body(request, route, self._config.upload_bytes_max if route.takes_file else channel.envelope_bytes_max)
+        check_body(request, route, self._config.bytes_max(route.takes_file) or channel.envelope_bytes_max)
         call = Call(
             request, connection, self._host, self._config, route, place, query, principal, kind,
             is_valid=lambda: self._admission.still_valid(guest), more_headers=common,

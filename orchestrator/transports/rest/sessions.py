@@ -28,15 +28,28 @@ async def page(call: Call) -> web.StreamResponse:
 
 async def open_(call: Call) -> web.StreamResponse:
     """A new session, or the one that the same key opened before."""
-    body = await read_object(call.request, call.config.body_timeout_s)
+    return await made(call, "open", await read_object(call.request, call.config.body_timeout_s))
+
+
+async def made(call: Call, type_: str, body: Json) -> web.StreamResponse:
+    """Ask for a session that is new; it is the same one for the same key."""
     try:
-        opened = await call.ask("open", body)
+        said = await call.ask(type_, body)
     except RefusedError as error:
         if error.payload["code"] != "conflict":
             raise
-        words = "this Idempotency-Key came with another body"
-        raise HttpFault(problem(422, "conflict", words, incident=error.payload["incident"])) from None
-    return call.answer(opened, headers={"Location": f"/v1/sessions/{opened['session']}"})
+        raise other_body(error.payload["incident"]) from None
+    return located(call, said)
+
+
+def other_body(incident: str | None = None) -> HttpFault:
+    """Of a request that made a session before."""
+    return HttpFault(problem(422, "conflict", "this Idempotency-Key came with another body", incident=incident))
+
+
+def located(call: Call, said: Json) -> web.StreamResponse:
+    """The answer that says where the new session is."""
+    return call.answer(said, headers={"Location": f"/v1/sessions/{said['session']}"})
 
 
 async def look(call: Call) -> web.StreamResponse:
@@ -70,7 +83,8 @@ def _page(said: Json, first: int, last: int, wanted: int | None) -> Json:
     entries, end = said["entries"], said["seq"] if wanted is None else min(wanted, said["seq"])
     reached = entries[-1]["seq"] if entries else last
     cursor = f"{HISTORY_CURSOR}{reached + 1}" if first <= reached < end else None
-    return {"items": entries, "next_cursor": cursor, "seq": said["seq"]}
+    kept = {"states": said["states"], "pins": said["pins"]}
+    return {"items": entries, "next_cursor": cursor, "seq": said["seq"], **kept}
 
 
 def _first_of(cursor: str) -> int:

@@ -96,7 +96,7 @@ async def test_without_a_token_nothing_but_the_document_is_told() -> None:
     """The same 401 on every route; both ways to show a token are taken, a token in the address is not."""
     async with front_door() as door, aiohttp.ClientSession() as http:
         for route in ROUTES:
-            path = route.template.format(session=SESSION.rsplit("/", 1)[1], request_id="e", path="a")
+            path = route.template.format(session=SESSION.rsplit("/", 1)[1], request_id="e", path="a", name="n")
             async with http.request(route.method, door.http + path) as answer:
                 assert answer.status == (200 if route.is_public else 401), path
                 if not route.is_public:

@@ -34,7 +34,8 @@ async def prepared(rest: Rest) -> dict[str, Any]:
     for name in ("a.txt", "b/c.bin"):
         assert (await rest.ask("PUT", f"{place}/files/{name}", data=b"0123456789")).status == 200
     found = copy.deepcopy(document())
-    known = {"session": place, "request_id": "known", "path": "a.txt"}
+    assert (await rest.ask("PUT", f"{place}/pins/lesson")).status == 200
+    known = {"session": place, "request_id": "known", "path": "a.txt", "name": "lesson"}
     for item in found["paths"].values():
         for parameter in item.get("parameters", []):
             # Only the session may be nothing else: any other text is a good path, and may be an id.

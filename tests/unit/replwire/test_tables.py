@@ -13,12 +13,13 @@ from replwire.schema import protocol_schema
 
 
 def test_the_wire_lists_what_is_served_and_nothing_else():
-    """`rewind`, `fork` and `open`'s `from` come later and are not announced."""
+    """A type is served once it is in the table."""
     assert set(REQUESTS) == {
         "describe", "open", "attach", "eval", "interrupt", "cancel", "input", "complete", "inspect", "is_complete",
-        "variables", "history", "files", "ping", "detach", "close",
+        "variables", "history", "rewind", "fork", "pin", "unpin", "files", "ping", "detach", "close",
     }  # fmt: skip
-    assert "from" not in protocol_schema()["$defs"]["request.open"]["properties"]["payload"]["properties"]
+    origin = protocol_schema()["$defs"]["request.open"]["properties"]["payload"]["properties"]["from"]["anyOf"][0]
+    assert set(origin["properties"]) == {"session", "seq", "pin"} and not origin["additionalProperties"]
 
 
 def test_each_request_has_one_terminal():

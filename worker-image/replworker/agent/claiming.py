@@ -28,6 +28,8 @@ class Claim:
         self._owner: Link | None = None
         self._chunks_missing = 0
         self._waiting: list[tuple[Link, int]] = []
+        self._early: list[tuple[Link, int, object]] = []
+        """Those that want to attach ahead of the claim: the session's record may name the worker before it."""
         self._unsaved: dict[str, Any] = {}
         self._ids: dict[Link, list[Any]] = {}
         self.is_done = False
@@ -58,7 +60,9 @@ class Claim:
         self._ids.clear()
         said["ids"] = []
         self._waiting.append((link, frame.ref))
+        self._admit_early()
         told = {"limits": self._session.limits} | {key: said[key] for key in _RESTORE_KEYS[1:]}
+        told["reseed"] = said.get("reseed") is True
         body = to_json(told)
         self._session.effects.append((INTERPRETER, pack_frame(Kind.RESTORE, (body, manifest))))
 
@@ -81,12 +85,23 @@ class Claim:
     def attach(self, link: Link, frame: Frame, running: str | None) -> None:
         """One more link, if it shows that it belongs to the session. Raises `ValueError`."""
         (text,) = frame.parts
-        if not self._is_ours(from_json(text)):
+        asked = from_json(text)
+        if self._said is None:
+            self._early.append((link, frame.ref, asked))
+        elif not self._is_ours(asked):
             self._links.refuse(link, frame.ref, "forbidden", "this worker belongs to another session or generation")
         elif self.is_done:
             self._welcome(link, frame.ref, running)
         else:
             self._waiting.append((link, frame.ref))
+
+    def _admit_early(self) -> None:
+        early, self._early = self._early, []
+        for link, ref, asked in early:
+            if self._is_ours(asked):
+                self._waiting.append((link, ref))
+            else:
+                self._links.refuse(link, ref, "forbidden", "this worker belongs to another session or generation")
 
     def _is_ours(self, asked: object) -> bool:
         said = self._said
@@ -131,6 +146,7 @@ class Claim:
     def link_gone(self, link: Link) -> bool:
         """Whether the worker is of no use any more: its claim can never be completed."""
         self._waiting = [waiter for waiter in self._waiting if waiter[0] is not link]
+        self._early = [waiter for waiter in self._early if waiter[0] is not link]
         self._ids.pop(link, None)
         return link is self._owner and self._chunks_missing > 0
 

@@ -24,7 +24,6 @@ from replworker.plain_json import to_json
 PROTOCOL: Final = 1
 """Of the internal socket, in HELLO."""
 
-_NOTHING: Final = b"{}"
 _OUT_OF_TURN: Final = (LinkBreach, ValueError, TypeError, IndexError, RecursionError, struct.error)
 _BEFORE_ATTACHED: Final = frozenset((Kind.CLAIM, Kind.IDS, Kind.ATTACH, Kind.CHUNK, Kind.PING))
 
@@ -54,6 +53,8 @@ class Agent:
             Kind.INPUT: self._input,
             Kind.REPLAY: self._replay,
             Kind.PING: self._ping,
+            Kind.PARK: self._park,
+            Kind.END: self._end_now,
             Kind.CLAIM: self._claimed,
             Kind.IDS: self._ids,
             Kind.CHUNK: self._chunk,
@@ -253,4 +254,11 @@ class Agent:
         self._session.events.replay(link, frame.ref, COUNT.unpack(number)[0])
 
     def _ping(self, link: Link, frame: Frame, now: float) -> None:
-        self.links.send(link, pack_frame(Kind.REPLY, (_NOTHING,), ref=frame.ref))
+        self.links.reply(link, frame.ref, {"running": self._runner.running_id})
+
+    def _end_now(self, link: Link, frame: Frame, now: float) -> None:
+        self._end({"code": "worker_died", "message": "a front door ended the worker"})
+
+    def _park(self, link: Link, frame: Frame, now: float) -> None:
+        idle_ms, park_ms = (COUNT.unpack(part)[0] for part in frame.parts)
+        self._runner.park(link, frame.ref, idle_ms / 1000, park_ms / 1000, now)

@@ -105,6 +105,11 @@ class HandOver:
         """Whether no further numbered request may be accepted."""
         return len(self._pending) >= OUTCOMES_UNCONFIRMED_MAX or self._bytes >= OUTCOME_BYTES_UNCONFIRMED_MAX
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every outcome is confirmed."""
+        return not self._pending
+
     def get(self, id_: bytes) -> Outcome | None:
         """An executed, unconfirmed request."""
         return self._by_id.get(id_)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from replwire.frames import NONE, SEQ, EventKind, Flag, Frame, Kind, pack_frame
 from replwire.hints import Final
 from replworker.agent.breach import InterpreterBreach
-from replworker.agent.limits import CHECKPOINT_BYTES_MAX
+from replworker.agent.chunk_frames import ChunkFrames
 from replworker.agent.links import INTERPRETER, INTERRUPT, Link
 from replworker.agent.outcomes import Checkpointed, HandOver, Outcome, outcome_parts
+from replworker.agent.parking import Parking
 from replworker.agent.requests import AUXILIARY, TYPES, Request, Waiting
 from replworker.agent.session import Session
 from replworker.agent.text import SILENT
@@ -21,32 +22,6 @@ class Unresponsive(Exception):
     """The interpreter did not obey the interrupt of a request that has a time limit of its own."""
 
 
-class Chunks:
-    """CHUNK frames of one channel that belong to the DONE or STATE which comes after them."""
-
-    __slots__ = ("_bytes", "_frames")
-
-    def __init__(self) -> None:
-        self._frames: list[bytes] = []
-        self._bytes = 0
-
-    def add(self, frame: Frame) -> None:
-        """Raises `InterpreterBreach` beyond `CHECKPOINT_BYTES_MAX`."""
-        id_, data = frame.parts
-        self._bytes += len(data)
-        if self._bytes > CHECKPOINT_BYTES_MAX:
-            raise InterpreterBreach("a checkpoint is too large")
-        self._frames.append(pack_frame(Kind.CHUNK, (id_, data)))
-
-    def take(self) -> list[bytes]:
-        """The packed frames; the next one starts afresh."""
-        frames = self._frames
-        if frames:
-            self._frames, self._bytes = [], 0
-            return frames
-        return []
-
-
 class Runner:
     """Of one session. Raises `InterpreterBreach` for what the interpreter may not do."""
 
@@ -58,8 +33,9 @@ class Runner:
         self._waiting = Waiting()
         self._running: Request | None = None
         self._is_asking = False
-        self._chunks = Chunks()
-        self._state_chunks = Chunks()
+        self._parking = Parking()
+        self._chunks = ChunkFrames()
+        self._state_chunks = ChunkFrames()
 
     @property
     def running_id(self) -> str | None:
@@ -75,8 +51,12 @@ class Runner:
         if self._waiting.get(id_) or self._hand_over.get(id_) or self._session.ids.get(id_):
             self._answer_known(request, link, frame.ref, now)
             return
+        if self._parking.begins_nothing(now):
+            self._links.refuse(link, frame.ref, "busy", "the worker is about to end", parking=1)
+            return
         if self._is_refused(request, link, frame.ref):
             return
+        self._parking.used(now)
         if self._running is None:
             self._waiting.add(request, waits=False)
             self._start(request, now)
@@ -150,6 +130,20 @@ class Runner:
     def link_gone(self, link: Link) -> None:
         """Its requests go on, as far as anyone will want to know."""
         self._waiting.link_gone(link)
+        if self._running is not None and not self._running.waiters:
+            self._tell_orphaned(self._running)
+
+    def _tell_orphaned(self, request: Request) -> None:
+        """Whoever is left holds its deadline."""
+        for link in self._links.attached:
+            self._links.send(link, pack_frame(Kind.ORPHANED, (SEQ.pack(request.seq), request.id)))
+
+    def park(self, link: Link, ref: int, idle_s: float, park_s: float, now: float) -> None:
+        """Agree to end, if nothing runs, waits or is unconfirmed and nothing was asked for `idle_s`: then nothing is
+        begun for `park_s`."""
+        is_idle = self._running is None and not self._waiting and self._hand_over.is_empty
+        is_agreed = is_idle and self._parking.is_agreed(idle_s, park_s, now)
+        self._links.reply(link, ref, {"status": "parking" if is_agreed else "busy", "seq": self._session.seq})
 
     # --- start --------------------------------------------------------------------------------------------------
 
@@ -174,6 +168,8 @@ class Runner:
         if request.had_to_wait:
             for link, ref in request.waiters:
                 self._links.send(link, pack_frame(Kind.STARTED, (seq,), ref=ref))
+            if not request.waiters:
+                self._tell_orphaned(request)
         flags = request.flags & Flag.STDIN | (Flag.SNAPSHOT if request.is_numbered and session.keeps_state else 0)
         parts = (seq, request.type, request.id, request.body)
         session.effects.append((INTERPRETER, pack_frame(Kind.RUN, parts, flags=flags)))
@@ -196,6 +192,7 @@ class Runner:
             raise InterpreterBreach("an outcome of nothing")
         told, _manifest, _references = frame.parts
         self._running, self._is_asking, self._links.is_lenient = None, False, False
+        self._parking.used(now)
         self._waiting.forget(request)
         if request.is_numbered:
             self._executed(request, frame, now)

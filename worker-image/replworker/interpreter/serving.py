@@ -156,7 +156,7 @@ class Interpreter:
         self._values.limit(limits["value_bytes_max"], limits["repr_bytes_max"])
         self._files.limit(limits["file_bytes_max"])
         self._state.limit(limits["files_max"])
-        report = self._state.restore(manifest, chunks)
+        report = self._state.restore(manifest, chunks, reseed=told["reseed"])
         self._evaluator.restored()
         self._flush()
         self._channel.send(Kind.RESTORED, (to_json(report),))

@@ -81,13 +81,13 @@ class StateKeeper:
         self._snapshotter.take(self._sources.texts)
         self._snapshotter = self._new_snapshotter(SnapshotLimits())
 
-    def restore(self, manifest: bytes, chunks: Mapping[bytes, bytes]) -> dict[str, Any]:
-        """What RESTORED says."""
+    def restore(self, manifest: bytes, chunks: Mapping[bytes, bytes], *, reseed: bool = False) -> dict[str, Any]:
+        """What RESTORED says. `reseed`: the state is a copy of another session's, which must not draw the same."""
         if not manifest:
             return {"unsaved": {}}
         self._gate.open_with_timer(RESTORE_INTERRUPT_AFTER_S, RESTORE_INTERRUPT_AGAIN_S)
         try:
-            report = self._restored(manifest, chunks)
+            report = self._restored(manifest, chunks, reseed)
         except RestoreError as error:
             return {"error": {"code": error.code, "message": str(error)}}
         except KeyboardInterrupt:
@@ -100,10 +100,11 @@ class StateKeeper:
         self.unsaved, self.is_kept = dict(report.unsaved), True
         return {"unsaved": self.unsaved}
 
-    def _restored(self, manifest: bytes, chunks: Mapping[bytes, bytes]) -> RestoreReport:
+    def _restored(self, manifest: bytes, chunks: Mapping[bytes, bytes], reseed: bool) -> RestoreReport:
         return self._context.run(
-            restore, manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected
-        )
+            restore, manifest, chunks, self._namespace, work_folder=self._work_folder, injected=self._injected,
+            reseed=reseed,
+        )  # fmt: skip
 
     def settle(self, *, within_s: float) -> bool:
         """Hear the child if it ends in that time: whether what is known is what the last eval left."""

@@ -181,6 +181,23 @@ def restore_generators(section: bytes) -> dict[str, str]:
     return failed | _restored(section, 1, "state:numpy.random", _set_numpy)
 
 
+def reseed_generators() -> dict[str, str]:
+    """`random` and numpy's global generator draw what no copy of this state draws; gives what failed, with reasons."""
+    failed = _reseeded("random", "state:random", lambda module: module.seed())
+    return failed | _reseeded("numpy.random", "state:numpy.random", lambda module: module.seed())
+
+
+def _reseeded(module: str, name: str, step: Callable[[Any], None]) -> dict[str, str]:
+    found = sys.modules.get(module)
+    if found is None:
+        return {}
+    try:
+        step(found)
+    except Exception as error:
+        return {name: described(error)}
+    return {}
+
+
 def _restored(section: bytes, number: int, name: str, step: Callable[[Any], None]) -> dict[str, str]:
     states = marshal.loads(section).get("states") if section else None
     if states is None or states[number] is None:

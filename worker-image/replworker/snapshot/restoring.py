@@ -10,7 +10,13 @@ from _pickle import Unpickler
 from collections.abc import Callable, Mapping
 
 from replwire.hints import Any, Final
-from replworker.snapshot.ambient import baseline, restore_ambient, restore_decimal, restore_generators
+from replworker.snapshot.ambient import (
+    baseline,
+    reseed_generators,
+    restore_ambient,
+    restore_decimal,
+    restore_generators,
+)  # fmt: skip
 from replworker.snapshot.blobs import joined, joined_writable
 from replworker.snapshot.contract import RestoreError, RestoreReport, SnapshotLimits, bounded, described, label
 from replworker.snapshot.files import restore_files
@@ -87,11 +93,11 @@ def restore(
 ) -> RestoreReport:
     """Bring a checkpoint back into `namespace`, and into this process.
 
-    Runs code of the tenant's, so call it inside the sandbox, with filters on and output where it belongs. `chunks`
-    must have every chunk that the manifest refers to. `injected` is the mapping that the writer's Snapshotter had, with
-    this process' objects. `reseed` (for forks) leaves random generators as they are. A name that fails to load costs
-    that name; an object that loops is for the caller to interrupt, as in `Snapshotter.take`. Raises `RestoreError` when
-    nothing can be read.
+    Runs code of the tenant's, so call it inside the sandbox, with filters on and output where it belongs. `chunks` must
+    have every chunk that the manifest refers to. `injected` is the mapping that the writer's Snapshotter had, with this
+    process' objects. `reseed` (for copies) gives the random generators of modules a seed of the system's. A name that
+    fails to load costs that name; an object that loops is for the caller to interrupt, as in `Snapshotter.take`. Raises
+    `RestoreError` when nothing can be read.
     """
     baseline()
     parts = decode(manifest)
@@ -124,8 +130,8 @@ def _restored(
     unsaved |= restore_decimal(ambient)  # before the names, one of which may be the current context
     sources = restore_sources(joined(parts.sources, chunks))
     names, failures = _restore_names(parts, chunks, namespace, injected)
-    if not reseed:
-        unsaved |= restore_generators(ambient)  # after the names, whose loading may draw
+    # After the names, whose loading may draw, and may import what has generators.
+    unsaved |= reseed_generators() if reseed else restore_generators(ambient)
     sys.path[:] = path
     unsaved = bounded({**unsaved, **failures}, SnapshotLimits().unsaved_max)
     return RestoreReport(unsaved, sources, references(parts), names, files)

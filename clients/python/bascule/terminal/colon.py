@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bascule.answers import HistoryEntry
 from bascule.async_session import AsyncSession
 from bascule.terminal.screen import Screen
 from bascule.terminal.tables import table
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 """Of a file for `:load`; the session's own limit (`code_bytes_max`) is lower."""
+
+
+BRIEF_CHARS: Final = 60
+"""Of the code that `:states` shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,11 @@ HELP: Final = {
     ":info": Help(":info [NAME]", "of the session; of what a name stands for"),
     ":load": Help(":load FILE", "run a file of this machine"),
     ":files": Help(":files [FOLDER]", "what is in the session's working folder"),
+    ":states": Help(":states", "states that the session can go back to, and what made them"),
+    ":rewind": Help(":rewind SEQ", "go back to one of them"),
+    ":fork": Help(":fork [NAME]", "a new session with the state of this one"),
+    ":pin": Help(":pin NAME", "keep the state of now under a name"),
+    ":unpin": Help(":unpin NAME", "let go of it"),
     ":interrupt": Help(":interrupt", "stop whatever runs in the session, by whomever it was sent"),
     ":reconnect": Help(":reconnect", "make the connection anew"),
     ":detach": Help(":detach", "leave, and the session goes on"),
@@ -98,6 +108,37 @@ class Commands:
         rows = [(item.name + ("/" if item.kind == "folder" else ""), item.size) for item in found]
         await self._screen.line(table(("name", "bytes"), rows))
 
+    async def _states(self, argument: str) -> None:
+        states, pins = await self._session.states(), await self._session.pins()
+        names = {seq: ", ".join(pin.name for pin in pins if pin.seq == seq) for seq in {pin.seq for pin in pins}}
+        kept = sorted({*states, *names})
+        made = {entry.seq: _brief(entry) for entry in await self._session.history()}
+        rows = [(seq, names.get(seq, ""), made.get(seq, "")) for seq in kept]
+        await self._screen.line(table(("seq", "pin", "after"), rows))
+
+    async def _rewind(self, argument: str) -> None:
+        if not (argument.isascii() and argument.isdigit()):
+            raise Wrong(f"usage: {HELP[':rewind'].usage}; `:states` lists them")
+        done = await self._session.rewind(int(argument[:18]))
+        lost = f"; could not be brought back: {', '.join(done.unsaved)}" if done.unsaved else ""
+        await self._screen.tell(f"as after {done.to}; this is {done.seq}{lost}")
+
+    async def _fork(self, name: str) -> None:
+        other = await self._session.fork(name=name or None)
+        await other.detach()
+        await self._screen.tell(f"forked; go to it with: bascule repl --session {other.id}")
+
+    async def _pin(self, name: str) -> None:
+        if not name:
+            raise Wrong(f"usage: {HELP[':pin'].usage}")
+        pin = await self._session.pin(name)
+        await self._screen.tell(f"{pin.name} is the state of {pin.seq}")
+
+    async def _unpin(self, name: str) -> None:
+        if not name:
+            raise Wrong(f"usage: {HELP[':unpin'].usage}")
+        await self._session.unpin(name)
+
     async def _interrupt(self, argument: str) -> None:
         await self._screen.tell(await self._session.interrupt())
 
@@ -109,6 +150,13 @@ class Commands:
 
     async def _quit(self, argument: str) -> None:
         self.leaving = "quit"
+
+
+def _brief(entry: HistoryEntry) -> str:
+    """What made a state, on one line."""
+    text = entry.code if entry.code is not None else f"{entry.type} {' '.join(map(str, entry.body.values()))}"
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= BRIEF_CHARS else line[: BRIEF_CHARS - 1] + "…"
 
 
 def read_source(path: Path) -> str:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from orchestrator.core.intake import RefusedMessage, Request, read_request
 from replwire.limits import default_limits
-from replwire.messages import REQUESTS, Eval, History, wire_fields
+from replwire.messages import REQUESTS, Eval, From, History, Open, wire_fields
 
 LIMITS = default_limits()
 WRONG: list[Any] = [1, 1.5, True, "text", None, [], {}, ["a"], {"a": "b"}]
 GOOD: dict[str, dict[str, Any]] = {
     "attach": {"session": "s"}, "eval": {"code": "1"}, "cancel": {"target": "a"}, "input": {"target": "a", "text": ""},
     "complete": {"code": "x", "cursor": 1}, "inspect": {"code": "x", "cursor": 0}, "is_complete": {"code": "x"},
-    "files": {"op": "list", "path": "."},
+    "files": {"op": "list", "path": "."}, "rewind": {"seq": 1}, "pin": {"name": "a"}, "unpin": {"name": "a"},
 }  # fmt: skip
 
 
@@ -164,3 +164,42 @@ def test_c27_any_payload_is_read_or_refused(payload, type_):
         return
 
     assert {item.name for item in fields(request.payload)} == {item.name for item in fields(REQUESTS[type_])}
+
+
+@pytest.mark.parametrize(
+    ("type_", "payload", "field"),
+    [
+        ("open", {"from": "ses"}, "from"),
+        ("open", {"from": {}}, "from.session"),
+        ("open", {"from": {"session": 1}}, "from.session"),
+        ("open", {"from": {"session": "s", "state": 1}}, "from.state"),
+        ("open", {"from": {"session": "s", "seq": "1"}}, "from.seq"),
+        ("open", {"from": {"session": "s", "seq": True}}, "from.seq"),
+        ("open", {"from": {"session": "s", "seq": 0}}, "from.seq"),
+        ("open", {"from": {"session": "s", "seq": 1, "pin": "a"}}, "from"),
+        ("open", {"from": {"session": "s", "pin": "../a"}}, "from.pin"),
+        ("open", {"origin": {"session": "s"}}, "origin"),
+        ("rewind", {"seq": 0}, "seq"),
+        ("rewind", {"seq": 2**53}, "seq"),
+        ("fork", {"seq": -1}, "seq"),
+        ("fork", {"name": ""}, "name"),
+        ("fork", {"name": "a\nb"}, "name"),
+        ("pin", {"name": ""}, "name"),
+        ("pin", {"name": ".."}, "name"),
+        ("pin", {"name": "a" * 65}, "name"),
+        ("pin", {"name": "a\n"}, "name"),
+        ("pin", {"name": "é"}, "name"),
+        ("unpin", {"name": "a/b"}, "name"),
+    ],
+)
+def test_what_names_a_state_is_checked(type_, payload, field):
+    """A seq from 1 on, a name that may stand in an address; and one of the two."""
+    said = refused(type_, payload)
+    assert (said["code"], said["field"]) == ("bad_message", f"payload.{field}")
+
+
+def test_a_state_to_begin_with_is_read():
+    """By its seq, by its name, or as the last one."""
+    for said in ({}, {"seq": 3}, {"pin": "a.b-c_9"}):
+        payload = read("open", {"from": {"session": "s", **said}}).payload
+        assert isinstance(payload, Open) and payload.origin == From("s", **said)  # type: ignore[arg-type]

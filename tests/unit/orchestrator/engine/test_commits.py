@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.commits import Answer, Checkpointed, Commit, CommitReply, Entry, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
-from orchestrator.core.session import Record, SessionPolicy, Status
+from orchestrator.core.session import Checkpoint, Record, SessionPolicy, Status
 from orchestrator.engine.commits import Committer
 from orchestrator.engine.services import digest
 from replwire.errors import WireError
@@ -30,6 +30,11 @@ class ScriptedStore:
         self.seen: list[Commit] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.state: Checkpoint | None = None
+
+    async def checkpoint(self, session: str) -> Checkpoint | None:
+        """What another front door may have committed."""
+        return self.state
 
     async def commit(self, commit: Commit) -> CommitReply:
         """One scripted answer."""
@@ -50,6 +55,10 @@ class Owner:
     def committed(self, outcomes, etags, durable):
         """Each eval with its etag."""
         self.told.put_nowait(("committed", [o.seq for o in outcomes], etags, durable))
+
+    def committed_elsewhere(self, outcomes):
+        """By another front door."""
+        self.told.put_nowait(("elsewhere", [o.seq for o in outcomes]))
 
     def fenced(self):
         """The generation is over."""
@@ -121,7 +130,8 @@ async def test_each_commit_builds_on_the_one_before():
 async def test_a_lost_reply_is_asked_again_and_its_dup_is_our_own_success():
     """Unknown answer, then DUP with the same seqs: committed, told once."""
     store, owner, committer = made(
-        WireError("store_unavailable", "no reply"), lambda c: CommitReply(Answer.DUP, "fsync", stored=((1, b"x"),))
+        WireError("store_unavailable", "no reply"),
+        lambda c: CommitReply(Answer.DUP, "fsync", ((1, b"x"),), c.seq, c.etag),
     )
     committer.add(outcome(1))
 
@@ -209,15 +219,76 @@ async def test_only_chunks_that_are_referred_to_are_sealed_and_sent_once():
 
 
 async def test_what_a_worker_may_not_do_is_a_breach():
-    """A chunk that is not what its id says, a reference to nothing, a number out of turn."""
+    """A chunk that is not what its id says, a reference to nothing."""
     _, _, committer = made()
 
     with pytest.raises(ProtocolBreach, match="content"):
         committer.take_chunk(b"x" * 32, b"y")
     with pytest.raises(ProtocolBreach, match="chunks"):
         committer.add(outcome(1, (b"x" * 32,)))
-    with pytest.raises(ProtocolBreach, match="came after"):
-        committer.add(outcome(2))
+
+
+async def test_a_number_that_the_store_knows_nothing_of_is_a_breach():
+    """No front door can have committed what lies before it: the agent drops only what was."""
+    _, owner, committer = made()
+    committer.add(outcome(2))
+
+    assert (await heard(owner)) == ("breached", "eval 2 came after eval 0")
+
+
+async def test_what_another_front_door_committed_is_built_upon():
+    """It had eval 1, this one gets eval 2: base etag and references are those of the store, not those of before."""
+    store, owner, committer = made()
+    store.state = Checkpoint(1, 4, b"sealed", (b"c" * 32,), "of one")
+    committer.add(outcome(2, (b"c" * 32,)))
+
+    assert (await heard(owner))[:2] == ("committed", [2])
+    assert [(commit.base_etag, commit.entries[0].seq) for commit in store.seen] == [("of one", 2)]
+
+
+async def test_a_reference_that_neither_base_nor_worker_brought_is_a_breach_after_catching_up_too():
+    """A worker may refer to the state that its commit builds on, and to nothing else."""
+    store, owner, committer = made()
+    store.state = Checkpoint(1, 4, b"sealed", (), "of one")
+    committer.add(outcome(2, (b"c" * 32,)))
+
+    assert (await heard(owner))[0] == "breached"
+    assert store.seen == []
+
+
+async def test_what_another_front_door_was_faster_with_is_told_as_its():
+    """The whole batch is known, but in another commit: its etags are not ours to tell."""
+    store, owner, committer = made(lambda c: CommitReply(Answer.DUP, "fsync", ((1, b"x"),), 2, "of two"))
+    committer.add(outcome(1))
+    assert await heard(owner) == ("elsewhere", [1])
+
+    store.state = Checkpoint(2, 4, b"sealed", (), "of two")
+    committer.add(outcome(3))
+    assert (await heard(owner))[:2] == ("committed", [3])
+    assert store.seen[-1].base_etag == "of two"
+
+
+async def test_a_gap_that_another_front_door_made_is_no_breach():
+    """It committed eval 1 alone, so that its etag differs from what our batch of two would have given."""
+    store, owner, committer = made()
+    committer.add(outcome(1))
+    committer.add(outcome(2))
+    store.state = Checkpoint(1, 4, b"sealed", (), "theirs")
+    store.replies = [CommitReply(Answer.GAP, seq=1, etag="theirs")]
+
+    assert await heard(owner) == ("elsewhere", [1])
+    assert (await heard(owner))[:2] == ("committed", [2])
+    assert store.seen[-1].base_etag == "theirs"
+
+
+async def test_a_store_that_went_back_is_noticed_also_when_others_commit():
+    """What we know to be committed must be there."""
+    store, owner, committer = made()
+    committer.start_from(3, "of three", ())
+    store.state = Checkpoint(2, 4, b"sealed", (), "of two")
+    committer.add(outcome(5))
+
+    assert await heard(owner) == ("regressed", 2)
 
 
 async def test_an_outcome_that_is_offered_again_is_taken_once():

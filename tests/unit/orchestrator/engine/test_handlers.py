@@ -50,7 +50,7 @@ async def test_history_fits_into_an_answer(monkeypatch):
         client, _ = await made.opened()
         for number in range(20):
             await client.eval(str(number))
-        monkeypatch.setattr("orchestrator.engine.handlers.HISTORY_BYTES_MAX", 3000)
+        monkeypatch.setattr("orchestrator.engine.history.BYTES_MAX", 3000)
 
         async def seqs(**payload: int) -> list[int]:
             return [entry["seq"] for entry in (await client.ask("history", payload))["payload"]["entries"]]
@@ -58,7 +58,7 @@ async def test_history_fits_into_an_answer(monkeypatch):
         newest, oldest = await seqs(), await seqs(**{"from": 1})
         assert newest[-1] == 20 and newest == list(range(newest[0], 21)) and 1 < len(newest) < 20
         assert oldest == list(range(1, oldest[-1] + 1)) and 1 < len(oldest) < 20
-        monkeypatch.setattr("orchestrator.engine.handlers.HISTORY_BYTES_MAX", 1)
+        monkeypatch.setattr("orchestrator.engine.history.BYTES_MAX", 1)
         assert (await seqs(), await seqs(**{"from": 9})) == ([20], [9])
 
 

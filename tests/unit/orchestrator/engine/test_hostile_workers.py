@@ -94,9 +94,9 @@ async def test_a_lie_costs_the_worker_and_nothing_else(lie: str):
         assert await eventually(lambda: len(runtime.stopped) == 1)
 
 
-async def test_a_scratch_pad_takes_no_number_out_of_turn_either():
+async def test_a_scratch_pad_takes_no_number_twice_either():
     """With durability `none` there is no commit that would notice."""
-    async with stage_on(HostileRuntime(LIES["a number out of turn"], honest)) as made:
+    async with stage_on(HostileRuntime(lambda agent, request: agent.outcome(request, seq=0), honest)) as made:
         client, _ = await made.opened(durability="none")
 
         assert (await client.ask("eval", {"code": "1"}))["payload"]["code"] == "worker_protocol_error"

@@ -20,7 +20,7 @@ WAITS = "import os, time\nn += 1\nwhile not os.path.exists('go'): time.sleep(0.0
 
 def intents(made: Stage, session: str) -> dict[str, Intent]:
     """What the store has of them."""
-    return made.store._sessions[session].intents
+    return made.store._tables.sessions[session].intents
 
 
 async def opened(made: Stage, principal: Principal) -> tuple[Client, str]:

@@ -10,6 +10,7 @@ import structlog.testing
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.core.session import WorkerAddress
 from orchestrator.engine.pool import Pool
+from orchestrator.engine.pressure import Pressure
 from replwire.errors import WireError
 from support.engine_parts import MachineClock, services
 
@@ -57,6 +58,7 @@ def pool_of(runtime: CountingRuntime, warm: int = 0, **settings: object) -> Pool
         metrics=parts.metrics,
         random=parts.random,
         warm=warm,
+        pressure=Pressure(parts, tuple),
     )
 
 

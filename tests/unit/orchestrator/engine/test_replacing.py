@@ -85,7 +85,7 @@ async def test_a_store_that_lost_the_session_ends_it_with_its_worker():
     async with stage(pool_size=0) as made:
         client, session = await made.opened()
         await client.eval("n = 1")
-        made.store._sessions.clear()
+        made.store._tables.sessions.clear()
         answer = await client.ask("eval", {"code": "n"})
         again = await client.ask("eval", {"code": "n"})
 
@@ -319,7 +319,7 @@ async def test_a_session_of_before_a_limit_existed_is_restored():
     async with stage(limits={"repr_bytes_max": 100}) as made:
         client, session = await made.opened()
         await client.eval("n = 1")
-        stored = made.store._sessions[session]
+        stored = made.store._tables.sessions[session]
         limits = {name: value for name, value in stored.record.policy.limits.items() if name != "repr_bytes_max"}
         stored.record = replace(stored.record, policy=replace(stored.record.policy, limits=limits))
         made.kill_worker(session)

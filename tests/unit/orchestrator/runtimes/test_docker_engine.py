@@ -6,6 +6,7 @@ import socketserver
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestrator.core.sandbox import SandboxSpec
+from orchestrator.core.session import WorkerAddress
 from orchestrator.ports import WorkerFate
 from orchestrator.runtimes import chasing
 from orchestrator.runtimes import docker as docker_module
@@ -25,6 +27,8 @@ SPEC = SandboxSpec(worker="wrk_a", image="some:image")
 INFO = {"Runtimes": {"runc": {}, "runsc": {}}, "SecurityOptions": ["name=seccomp,profile=default"], "PidsLimit": True}
 HANGS_S = 0.4
 """How long a call takes that should be over in `ENGINE_TIMEOUT_S`."""
+
+WRK_A = WorkerAddress("docker", "wrk_a", "/nowhere/worker.sock", 0)
 
 
 class Engine:
@@ -310,12 +314,12 @@ async def test_the_fate_is_what_the_engine_says(
 ) -> None:
     """A kill for memory shows in its flag alone: the status may be the init's or the agent's."""
     engine.containers["wrk_a"] = {"State": state}
-    assert await runtime.fate("wrk_a") == fate
+    assert await runtime.fate(WRK_A) == fate
 
 
 async def test_without_an_engine_the_fate_is_unknown(runtime: DockerRuntime) -> None:
     """Not dead: the session must not be replaced because the engine is being upgraded."""
-    assert await runtime.fate("wrk_a") == WorkerFate(alive=None)
+    assert await runtime.fate(WRK_A) == WorkerFate(alive=None)
 
 
 async def test_when_the_engine_hangs_the_fate_is_unknown_soon(
@@ -326,7 +330,7 @@ async def test_when_the_engine_hangs_the_fate_is_unknown_soon(
     await runtime.check()
     engine.before = lambda method, path: time.sleep(HANGS_S)
     began = time.monotonic()
-    assert await runtime.fate("wrk_a") == WorkerFate(alive=None)
+    assert await runtime.fate(WRK_A) == WorkerFate(alive=None)
     assert time.monotonic() - began < HANGS_S
 
 
@@ -388,6 +392,6 @@ async def test_without_an_engine_there_is_no_list(runtime: DockerRuntime) -> Non
 async def test_many_calls_at_once_share_one_client(engine: Engine, runtime: DockerRuntime) -> None:
     """It is made once, and its connections are as many as its threads."""
     engine.containers = {f"wrk_{n}": {"State": {"Running": True, "Status": "running"}} for n in range(50)}
-    fates = await asyncio.gather(*map(runtime.fate, engine.containers))
+    fates = await asyncio.gather(*(runtime.fate(replace(WRK_A, worker=name)) for name in engine.containers))
     assert fates == [WorkerFate(alive=True)] * 50
     assert engine.calls.count("GET /version") == 1

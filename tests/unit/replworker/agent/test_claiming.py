@@ -66,11 +66,22 @@ def test_an_attach_has_to_show_session_generation_and_key() -> None:
     assert attached(stage).link.attached
 
 
-def test_an_attach_before_any_claim_is_forbidden() -> None:
-    """A warm worker belongs to nobody."""
-    front = _warm().front()
-    front.say(Kind.ATTACH, {"session": "ses_a", "generation": 3, "link_key": "key"})
-    assert front.said(Kind.REFUSED)[0][1]["code"] == "forbidden"
+def test_an_attach_before_the_claim_waits_for_it() -> None:
+    """The record may name a worker a moment before it is claimed; until then it belongs to nobody."""
+    stage = _warm()
+    ours, strangers = stage.front(), stage.front()
+    ours.say(Kind.ATTACH, {"session": "ses_a", "generation": 3, "link_key": "key"})
+    strangers.say(Kind.ATTACH, {"session": "ses_b", "generation": 3, "link_key": "key"})
+    assert ours.take(Kind.WELCOME, Kind.REFUSED) == []
+    ours.request("x")
+    assert ours.is_hung_up
+
+    again = stage.front()
+    again.say(Kind.ATTACH, {"session": "ses_a", "generation": 3, "link_key": "key"})
+    stage.front().say(Kind.CLAIM, claim_of(), b"")
+    assert strangers.said(Kind.REFUSED)[0][1]["code"] == "forbidden"
+    stage.interpreter(Kind.RESTORED, b'{"unsaved": {}}')
+    assert again.link.attached and not strangers.link.attached
 
 
 def test_an_attach_during_the_restore_is_welcomed_after_it() -> None:

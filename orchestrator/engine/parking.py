@@ -1,0 +1,56 @@
+"""A session is parked: its worker agrees to end, and the store is told in one step (durability.md, "Park").
+
+The agent is asked because another front door may have sent it something; the store is told at a seq and a generation
+because another one may have committed or replaced.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from orchestrator.engine.services import Services
+from orchestrator.ports import Raised
+from replwire.errors import WireError
+from replwire.frames import COUNT, Kind
+
+if TYPE_CHECKING:
+    from orchestrator.engine.session import LiveSession
+
+_log = structlog.get_logger("bascule.session")
+
+
+class Parker:
+    """Of one `LiveSession`."""
+
+    def __init__(self, services: Services, session: LiveSession) -> None:
+        self._services = services
+        self._session = session
+
+    async def park(self, idle_s: float) -> bool:
+        """Whether the worker, idle for so long, has agreed and the store knows that the session has none any more."""
+        seq = await self._agreed(idle_s)
+        return seq is not None and await self._is_stored(seq)
+
+    async def _agreed(self, idle_s: float) -> int | None:
+        """The last seq of a worker that agrees to end; None when it has something to do, or does not answer."""
+        link = self._session.link
+        if link is None:
+            return None
+        times = (COUNT.pack(int(idle_s * 1000)), COUNT.pack(self._services.config.park_ms))
+        try:
+            said = await link.call(Kind.PARK, times)
+        except WireError:
+            return None
+        seq = said.get("seq")
+        return seq if said.get("status") == "parking" and isinstance(seq, int) else None
+
+    async def _is_stored(self, seq: int) -> bool:
+        """When the store did it and its answer is lost, the worker's next commit or refused request tells."""
+        record = self._session.record
+        try:
+            return await self._services.store.park(record.session, Raised(record.generation, record.nonce), seq)
+        except WireError as error:
+            _log.warning("not parked", session_id=record.session, cause=error.message)
+            return False
