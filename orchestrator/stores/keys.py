@@ -25,7 +25,7 @@ CONTENT_ID_BYTES: Final = 32
 PRINCIPAL_CHARS: Final = 32
 """Of the digest that stands for a principal."""
 
-COMMIT_KEYS: Final = 12
+COMMIT_KEYS: Final = 11
 """Of the keys of a session, the first ones."""
 
 _SHARED: Final = frozenset({"chunks", "counts", "uncounted", "garbage", "members"})
@@ -47,8 +47,8 @@ KEYS: Final = (
         "bascule:{lineage}:<session>:record",
         "hash",
         "`status` open or closed, `policy` (JSON), `created_ms`, `seen_ms`, `linked_ms`, `generation`, `nonce`, "
-        "`cause`, `seq`, `etag`, `owner`, `deadline_ms`, `worker` (JSON or empty); `g:<generation>`: `<last seq> <last "
-        "event>` committed in it; `buried`: there is no such session, and nobody may make it any more",
+        "`cause`, `seq`, `etag`, `oldest` (seq of the oldest kept state), `states` (how many are kept), `owner`, "
+        "`deadline_ms`, `worker` (JSON or empty); `g:<generation>`: `<last seq> <last event>` committed in it; `buried`: there is no such session, and nobody may make it any more",
     ),
     Key("bascule:{lineage}:<session>:ids", "hash", "request id → `<seq> <Unix seconds> ` and the body's hash"),
     Key("bascule:{lineage}:<session>:order", "list", "request ids, oldest first: what `ids` is trimmed by"),
@@ -57,9 +57,8 @@ KEYS: Final = (
         "bascule:{lineage}:<session>:states",
         "hash",
         "of each kept state: seq → `<generation> <etag> ` and the manifest; `<seq>:references` → content ids in a row; "
-        "`<seq>:left` → those of them that the next state does not have",
+        "`<seq>:next` → `<seq of the next one> ` and those ids that it does not have",
     ),
-    Key("bascule:{lineage}:<session>:kept", "list", "the seqs in `states`, oldest first"),
     Key(
         "bascule:{lineage}:<session>:state",
         "hash",
@@ -101,7 +100,6 @@ class SessionKeys(NamedTuple):
     order: bytes
     journal: bytes
     states: bytes
-    kept: bytes
     state: bytes
     intents: bytes
     chunks: bytes

@@ -2,11 +2,11 @@
 -- The commit: evals first..n and the checkpoint of n in one atomic step, or nothing. A server that is full or cannot write
 -- refuses a script of this kind before its first line. A rewind is a commit of one eval, whose state is one that is kept, and which
 -- raises the generation as well.
--- KEYS: 1 record, 2 ids, 3 order, 4 journal, 5 states, 6 kept, 7 state, 8 intents, 9 chunks, 10 counts, 11 uncounted, 12 garbage
+-- KEYS: 1 record, 2 ids, 3 order, 4 journal, 5 states, 6 state, 7 intents, 8 chunks, 9 counts, 10 uncounted, 11 garbage
 -- ARGV: 1 generation, 2 nonce, 3 base etag, 4 new etag, 5 first seq, 6 last event, 7 generation and new etag and manifest in one,
 --       8 references in a row, 9 bytes of a content id, 10 ids kept, 11 seconds that ids are kept, 12 journal entries kept,
---       13 generations kept, 14 states kept, 15 number of chunks that come along, 16 seq to go back to, or empty;
---       with a seq: 17 the next generation's nonce, 18 its owner, 19 milliseconds until its deadline;
+--       13 generations kept, 14 states kept, 15 `1` when chunks may lie in objects, 16 number of chunks that come along, 17 seq to go
+--       back to, or empty; with a seq: 18 the next generation's nonce, 19 its owner, 20 milliseconds until its deadline;
 --       then for each chunk: content id, sealed chunk; then for each eval: request id, body hash, sealed entry
 -- Answers, in the order of the checks:
 --   OK                                      the rewind was made before, with this nonce
@@ -20,16 +20,16 @@
 -- @include counts
 -- @include differences
 -- @include adopt
-local rewinds = ARGV[16] ~= ''
-local FIRST_CHUNK = rewinds and 20 or 17
-local FIRST_EVAL = FIRST_CHUNK + 2 * ARGV[15]
+local rewinds = ARGV[17] ~= ''
+local FIRST_CHUNK = rewinds and 21 or 18
+local FIRST_EVAL = FIRST_CHUNK + 2 * ARGV[16]
 
-local record = redis.call('HMGET', KEYS[1], 'status', 'generation', 'nonce', 'seq', 'etag')
+local record = redis.call('HMGET', KEYS[1], 'status', 'generation', 'nonce', 'seq', 'etag', 'oldest', 'states')
 local time = redis.call('TIME')
 local seconds = time[1]
 local now_ms = seconds * 1000 + math.floor(time[2] / 1000)
 local now = string.format('%.0f', now_ms)
-if rewinds and record[1] == 'open' and record[3] == ARGV[17] then
+if rewinds and record[1] == 'open' and record[3] == ARGV[18] then
   -- A write, so that WAITAOF on this connection covers what is told as committed; so below.
   redis.call('HSET', KEYS[1], 'seen_ms', now)
   return 'OK'
@@ -73,14 +73,19 @@ if #known > 0 or first ~= record[4] + 1 or ARGV[3] ~= record[5] then
 end
 
 local last, references, width = record[4], ARGV[8], tonumber(ARGV[9])
-local held = ''
-if last ~= '0' then
-  held = redis.call('HGET', KEYS[5], last .. ':references') or adopt(KEYS[7], KEYS[5], KEYS[6], record[5])
+local oldest, states = record[6], (record[7] or 0) + 1
+local found = redis.call('HMGET', KEYS[5], last .. ':references', (oldest or '') .. ':next')
+local held, next_row = found[1], found[2]
+if last == '0' then
+  held = ''
+elseif not held then
+  held = adopt(KEYS[6], KEYS[5], record[5])
   if not held then
     return redis.error_reply('DAMAGED the last state is not there')
   end
+  oldest, states = last, 2
 end
-if rewinds and redis.call('HGET', KEYS[5], ARGV[16] .. ':references') ~= references then
+if rewinds and redis.call('HGET', KEYS[5], ARGV[17] .. ':references') ~= references then
   return {'GAP', record[4], record[5]}
 end
 
@@ -92,7 +97,7 @@ if references ~= held then
   end
   added, left = differences(held, references, width)
   for _, id in ipairs(added) do
-    if not carried[id] and redis.call('HEXISTS', KEYS[9], id) == 0 then
+    if not carried[id] and redis.call('HEXISTS', KEYS[8], id) == 0 then
       missing[#missing + 1] = id
     end
   end
@@ -108,37 +113,38 @@ for at = FIRST_EVAL, #ARGV, 3 do
   seq = seq + 1
 end
 local ids = redis.call('RPUSH', KEYS[3], unpack(wanted))
-redis.call('HDEL', KEYS[8], unpack(wanted))
+redis.call('HDEL', KEYS[7], unpack(wanted))
 seq = seq - 1
 
 for _, id in ipairs(added) do
-  if carried[id] then
-    redis.call('HSETNX', KEYS[9], id, carried[id])
+  -- One that is new here was never put, and so it does not wait.
+  if not carried[id] or redis.call('HSETNX', KEYS[8], id, carried[id]) == 0 then
+    redis.call('ZREM', KEYS[10], id)
   end
-  redis.call('ZREM', KEYS[11], id)
-  redis.call('HINCRBY', KEYS[10], id, 1)
+  redis.call('HINCRBY', KEYS[9], id, 1)
 end
 -- What is in a state and not in the next one is let go with that state, when it is not kept any more.
-if #left > 0 then
-  redis.call('HSET', KEYS[5], last .. ':left', table.concat(left))
+redis.call('HSET', KEYS[5], seq, ARGV[7], seq .. ':references', references, last .. ':next', seq .. ' ' .. table.concat(left))
+if last == '0' then
+  oldest = seq
+  redis.call('HDEL', KEYS[5], '0:next')
 end
-redis.call('HSET', KEYS[5], seq, ARGV[7], seq .. ':references', references)
 -- One in and one out; after the setting shrank two, and no commit pays for all of it.
-local states, states_kept = redis.call('RPUSH', KEYS[6], seq), tonumber(ARGV[14])
-for _ = 1, math.min(2, states - states_kept) do
-  local gone = redis.call('LPOP', KEYS[6])
-  local ids_left = redis.call('HGET', KEYS[5], gone .. ':left') or ''
-  for at = 1, #ids_left, width do
-    let_go(KEYS[9], KEYS[10], KEYS[12], string.sub(ids_left, at, at + width - 1), 1)
+for _ = 1, math.min(2, states - ARGV[14]) do
+  next_row = next_row or redis.call('HGET', KEYS[5], oldest .. ':next')
+  local successor, from = string.match(next_row, '^(%d+) ()')
+  for at = from, #next_row, width do
+    let_go(KEYS[8], KEYS[9], ARGV[15] == '1' and KEYS[11], string.sub(next_row, at, at + width - 1), 1)
   end
-  redis.call('HDEL', KEYS[5], gone, gone .. ':references', gone .. ':left')
+  redis.call('HDEL', KEYS[5], oldest, oldest .. ':references', oldest .. ':next')
+  oldest, states, next_row = successor, states - 1, nil
 end
 
-local fresh = redis.call('HSET', KEYS[1], 'g:' .. ARGV[1], seq .. ' ' .. ARGV[6])
-redis.call('HSET', KEYS[1], 'seq', seq, 'etag', ARGV[4], 'seen_ms', now, 'linked_ms', now)
+local fresh = redis.call('HSET', KEYS[1], 'seq', seq, 'etag', ARGV[4], 'seen_ms', now, 'linked_ms', now, 'oldest', oldest,
+  'states', states, 'g:' .. ARGV[1], seq .. ' ' .. ARGV[6])
 if rewinds then
-  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', ARGV[1] + 1), 'nonce', ARGV[17], 'owner', ARGV[18],
-    'deadline_ms', string.format('%.0f', now_ms + ARGV[19]), 'worker', '', 'cause', 'rewind')
+  redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', ARGV[1] + 1), 'nonce', ARGV[18], 'owner', ARGV[19],
+    'deadline_ms', string.format('%.0f', now_ms + ARGV[20]), 'worker', '', 'cause', 'rewind')
 end
 if fresh > 0 then
   local generations = {}

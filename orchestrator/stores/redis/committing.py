@@ -17,8 +17,8 @@ _MS: Final = 1000
 NO_REWIND: Final[tuple[Argument, ...]] = ("",)
 
 
-def kept_arguments(limits: StoreLimits) -> tuple[int, ...]:
-    """What every commit of a store is told of what is kept."""
+def kept_arguments(limits: StoreLimits, *, has_objects: bool) -> tuple[int, ...]:
+    """What every commit of a store is told of what is kept, and where."""
     return (
         CONTENT_ID_BYTES,
         limits.ids_kept,
@@ -26,6 +26,7 @@ def kept_arguments(limits: StoreLimits) -> tuple[int, ...]:
         limits.journal_kept,
         limits.generations_kept,
         limits.states_kept,
+        int(has_objects),
     )
 
 

@@ -1,8 +1,9 @@
 -- Of a chunk that lies elsewhere, in `chunks`: a zero byte and the name of its object.
 local MARKER_BYTES = 111
--- A chunk goes. When it lies elsewhere, its object becomes garbage in the same step: a new put of it gets another object.
+-- A chunk goes. When it lies elsewhere, its object becomes garbage in the same step: a new put of it gets another object. `garbage` is
+-- false where no chunk does.
 local function forget(chunks, garbage, id)
-  if redis.call('HSTRLEN', chunks, id) == MARKER_BYTES then
+  if garbage and redis.call('HSTRLEN', chunks, id) == MARKER_BYTES then
     local value = redis.call('HGET', chunks, id)
     if string.byte(value) == 0 then
       redis.call('SADD', garbage, string.sub(value, 2))

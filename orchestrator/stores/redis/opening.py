@@ -57,7 +57,7 @@ async def fork(
     of_parent, keys = session_keys(parent), session_keys(session)
     names = (
         *(of_parent.record, of_parent.states, of_parent.pins, of_parent.state),
-        *(keys.record, keys.states, keys.kept, keys.counts, keys.members),
+        *(keys.record, keys.states, keys.counts, keys.members),
     )
     references = b"".join(seed.references)
     arguments = (
@@ -77,7 +77,7 @@ async def plant(
     """See `Store.plant`."""
     keys, entries = session_keys(session), entries[-limits.journal_kept :]
     await _send_history(calls, limits, session, entries)
-    names = (keys.record, keys.ids, keys.order, keys.journal, keys.states, keys.kept)
+    names = (keys.record, keys.ids, keys.order, keys.journal, keys.states)
     names += (keys.chunks, keys.counts, keys.uncounted, keys.members)
     arguments = (
         session, secrets.token_hex(NONCE_BYTES), policy_text(policy), seed.seq, seed.etag,

@@ -30,7 +30,7 @@ async def checkpoint(calls: Calls, session: str, at: int | str | None) -> Checkp
 async def kept(calls: Calls, session: str) -> KeptStates:
     """See `Store.kept_states`."""
     keys = session_keys(session)
-    return kept_of(session, await calls.run("kept", (keys.kept, keys.pins, keys.state)))
+    return kept_of(session, await calls.run("kept", (keys.states, keys.pins, keys.state)))
 
 
 async def pin(calls: Calls, session: str, wanted: Pin, most: int) -> bool:

@@ -63,7 +63,7 @@ class RedisStore:
         self._line = CommitLine(pool, deadline_s, on_batch)
         self._objects = Objects(blobs, self._calls, self._limits) if blobs is not None else None
         self._shelf = ChunkShelf(self._calls, self._limits, self._objects, blob_bytes_min)
-        self._kept = committing.kept_arguments(self._limits)
+        self._kept = committing.kept_arguments(self._limits, has_objects=blobs is not None)
 
     async def facts(self) -> StoreFacts:
         """Ask the server what it is."""
