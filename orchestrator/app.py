@@ -105,10 +105,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         except StateError as error:
             raise StartError(str(error)) from None
         door = await _build(settings, _server_name(folder_name), parts)
-        announce(f"ready {door.url}")
-        _log.info("server started", url=door.url, metrics_port=door.metrics_port)
-        gc.collect()
-        gc.freeze()
+        if not ended.is_set():
+            announce(f"ready {door.url}")
+            _log.info("server started", url=door.url, metrics_port=door.metrics_port)
+            gc.collect()
+            gc.freeze()
         await ended.wait()
         _log.info("server stopping")
     _log.info("server stopped")

@@ -144,6 +144,16 @@ class Conversation:
         self.session, self.role = session, role
         await session.attach(self, cursor)
 
+    @property
+    def in_touch(self) -> frozenset[LiveSession]:
+        """The one that it is bound to, and those that still owe it an answer."""
+        return frozenset((*self._owing, *(() if self.session is None else (self.session,))))
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a message of the client's is being served here, apart from what its sessions owe it."""
+        return self._lapse.in_message or bool(self._tasks)
+
     def unbind(self) -> None:
         """Leave the session running."""
         if self.session is not None:
@@ -202,8 +212,7 @@ class Conversation:
 
     async def let_finish(self) -> None:
         """Until what was asked for and runs is answered; what waits is not started any more."""
-        bound = () if self.session is None else (self.session,)
-        ends = [end for session in {*self._owing, *bound} for end in let_finish(session, self)]
+        ends = [end for session in self.in_touch for end in let_finish(session, self)]
         await asyncio.gather(*ends, *self._tasks, return_exceptions=True)
 
     async def send_away(self, reason: str) -> None:
