@@ -17,7 +17,8 @@ class Server:
 
     def __init__(self, state: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self._state = state
-        self._arguments = arguments
+        self.arguments = arguments
+        """Of the next start, after those that every server of the tests has."""
         self._environment = environment or {}
         self._process: asyncio.subprocess.Process | None = None
         self._port = 0
@@ -44,7 +45,7 @@ class Server:
         )
         log = self.log_file.open("ab")
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "orchestrator", *words, *self._arguments,
+            sys.executable, "-m", "orchestrator", *words, *self.arguments,
             stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self._environment}, start_new_session=True,
         )  # fmt: skip
         log.close()

@@ -1,4 +1,4 @@
-"""A front door that goes away: what runs may end, who waits for nothing is told at once, what takes too long is told so."""
+"""A front door that goes away: what runs may end, who waits for nothing is told at once, and so is what is overdue."""
 
 import asyncio
 import time
@@ -121,7 +121,7 @@ async def test_an_eval_that_takes_too_long_goes_on_in_a_worker_that_outlives_us(
 async def test_a_store_that_is_away_does_not_hold_the_end_up():
     """What was told as kept can't be committed: the drain ends all the same, and what ran is told as unknown."""
     async with stage() as made:
-        client, session, request = await begun(made, RUNNING)
+        client, _, request = await begun(made, RUNNING)
         made.store.is_away = True
         began = time.monotonic()
         await made.engine.drain(0.1)
