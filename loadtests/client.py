@@ -60,6 +60,13 @@ class ReplClient:
         answer: Payload = envelope["payload"]
         return answer
 
+    async def until_status(self, status: str) -> None:
+        """Read until the session says that this is what it does."""
+        while True:
+            envelope = json.loads(await self._socket.receive())
+            if envelope["type"] == "status" and envelope["payload"]["status"] == status:
+                return
+
     async def eval(self, code: str, **more: Any) -> Payload:
         """The payload of the eval's `result`."""
         return await self.request("eval", {"code": code, **more})

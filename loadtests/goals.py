@@ -83,6 +83,15 @@ MEASURES: Final = (
             at_least=8_000, ratio_at_least=0.28, beside="throughput.none", decimals=0),
     Measure("throughput.commit.client", "CPU of this client for each of these evals", "µs", decimals=0),
     Measure("throughput.commit.server", "CPU of the server's process for each of these evals", "µs", decimals=0),
+    Measure("park.mean", "a session is parked, from asking its worker until the store has it: mean", "ms"),
+    Measure("wake.small.p50", "a parked session wakes, 10 KB of state, until its result: p50", "ms", at_most=10),
+    Measure("wake.large.p50", "a parked session wakes, 10 MB of state, until its result: p50", "ms", at_most=80),
+    Measure("fork.p50", "fork, 10 KB of state: p50", "ms", at_most=15),
+    Measure("many.evals", "10,000 sessions open, 500 of them run: evals/s of these", "1/s", decimals=0),
+    Measure("many.worker", "memory of each that runs: PSS", "MB", at_most=10),
+    Measure("many.server", "memory of the server's process then: PSS", "MB", decimals=0),
+    Measure("many.redis", "memory that Redis uses then", "MB", decimals=0),
+    Measure("many.wake.p50", "one more wakes, the longest idle is parked, a worker is started: p50", "ms", decimals=0),
 )  # fmt: skip
 
 BY_NAME: Final = {measure.name: measure for measure in MEASURES}

@@ -26,10 +26,17 @@ class Sizes:
     kernels: int = 10
     """Instead of that many sessions, where each is 40 MB."""
     slow_evals: int = 30
+    parks: int = 10
+    wakes: int = 20
+    forks: int = 200
+    many_open: int = 10_000
+    many_running: int = 500
+    many_evals: int = 20
+    """Of each session that runs."""
 
 
 FULL: Final = Sizes()
 QUICK: Final = Sizes(
     cold_starts=3, warm_starts=8, idle_sessions=4, round_trips=300, slow_round_trips=5, prints=1, sessions=8, evals=100,
-    kernels=3, slow_evals=10,
+    kernels=3, slow_evals=10, parks=2, wakes=3, forks=20, many_open=80, many_running=8, many_evals=5,
 )  # fmt: skip

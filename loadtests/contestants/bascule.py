@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ import aiohttp
 
 from loadtests import services
 from loadtests.client import ReplClient
+from loadtests.contestants import parked
 from loadtests.contestants.bubblewrap import check_bubblewrap
 from loadtests.contestants.contestant import Contestant, Task
 from loadtests.contestants.docker_engine import check_docker, containers_below, inside, main_pids, remove, shims
@@ -46,13 +47,14 @@ class Server:
     token: str
     pid: int
     log: Path
+    redis_url: str
 
     @asynccontextmanager
-    async def session(self, durability: str = "commit") -> AsyncIterator[ReplClient]:
+    async def session(self, durability: str = "commit", **more: object) -> AsyncIterator[ReplClient]:
         """A session of its own, ended with the block, so that its worker makes room."""
         client = await ReplClient.connect(self.url, self.token)
         try:
-            await client.request("open", {"durability": durability})
+            await client.request("open", {"durability": durability, **more})
             yield client
             await client.request("close")
         finally:
@@ -70,8 +72,11 @@ class Server:
 
 
 @asynccontextmanager
-async def server_of(runtime: str, *, pool_size: int) -> AsyncIterator[Server]:
-    """A server on that runtime, until the end of the block; then nothing of it is left."""
+async def server_of(
+    runtime: str, *, pool_size: int, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
+    """A server on that runtime, until the end of the block; then nothing of it is left. `settings`: further ones, by
+    the names of their variables without the prefix."""
     async with AsyncExitStack() as parts:
         folder = parts.enter_context(services.throw_away_folder())
         redis_url = await parts.enter_async_context(services.redis_server(folder))
@@ -79,11 +84,12 @@ async def server_of(runtime: str, *, pool_size: int) -> AsyncIterator[Server]:
             parts.push_async_callback(_remove_containers, folder)
         token, log = secrets.token_hex(16), folder / "server.log"
         environment = services.own_environment(
-            BASCULE_AUTH__DEV_TOKEN=token, BASCULE_ENGINE__POOL_SIZE=str(pool_size), BASCULE_LOG__FORMAT="json"
-        )
+            BASCULE_AUTH__DEV_TOKEN=token, BASCULE_ENGINE__POOL_SIZE=str(pool_size), BASCULE_LOG__FORMAT="json",
+            **{f"BASCULE_{name}": value for name, value in (settings or {}).items()},
+        )  # fmt: skip
         words = _words(folder, runtime, redis_url)
         process = await parts.enter_async_context(services.running(words, log, environment=environment))
-        yield Server(await services.ready_url(process, log), token, process.pid, log)
+        yield Server(await services.ready_url(process, log), token, process.pid, log, redis_url)
 
 
 def _words(folder: Path, runtime: str, redis_url: str) -> list[str]:
@@ -176,6 +182,11 @@ def _contestant(name: str, runtime: str, check_: Callable[[], Awaitable[None]]) 
     for durability in ("none", "commit"):
         tasks[f"round_trip.{durability}"] = partial(_round_trip, runtime, durability)
         tasks[f"throughput.{durability}"] = partial(_throughput, runtime, durability)
+    start = partial(server_of, runtime)
+    tasks |= parked.tasks_of(start)
+    if runtime == "bubblewrap":
+        # An engine with so many containers is a benchmark of the engine.
+        tasks["many"] = partial(parked.many, start)
     return Contestant(name, check_, tasks)
 
 

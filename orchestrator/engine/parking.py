@@ -30,8 +30,12 @@ class Parker:
 
     async def park(self, idle_s: float) -> bool:
         """Whether the worker, idle for so long, has agreed and the store knows that the session has none any more."""
+        began = self._services.clock.monotonic()
         seq = await self._agreed(idle_s)
-        return seq is not None and await self._is_stored(seq)
+        if seq is None or not await self._is_stored(seq):
+            return False
+        self._services.metrics.park_seconds.observe(self._services.clock.monotonic() - began)
+        return True
 
     async def _agreed(self, idle_s: float) -> int | None:
         """The last seq of a worker that agrees to end; None when it has something to do, or does not answer."""

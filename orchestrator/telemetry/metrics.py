@@ -134,6 +134,9 @@ class Metrics:
         self.orphans_reaped = Counter(
             "bascule_orphans_reaped", "Workers ended because they belonged to no session.", registry=registry
         )
+        self.park_seconds = Histogram(
+            "bascule_park_seconds", "From asking a worker to end until the store has it.", registry=registry
+        )
         self.parked_for_room = Counter(
             "bascule_sessions_parked_for_room", "Idle sessions parked because others needed workers.", registry=registry
         )

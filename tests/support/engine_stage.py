@@ -291,14 +291,18 @@ async def stage(command: Command = real_worker, **settings: Any) -> AsyncIterato
 
 
 @contextlib.asynccontextmanager
-async def two_doors(command: Command = real_worker, **settings: Any) -> AsyncIterator[tuple[Stage, Stage]]:
-    """Two front doors that serve at the same time: one store, and each starts workers of its own."""
+async def two_doors(
+    command: Command = real_worker, stores: tuple[Store, Store] | None = None, **settings: Any
+) -> AsyncIterator[tuple[Stage, Stage]]:
+    """Two front doors that serve at the same time: one store (`stores`: its two ends), and each starts workers of its
+    own."""
     async with (
         bench_of("scripted") as bench,
-        stage_on(ScriptedRuntime(bench.folders, command), **settings) as one,
+        stage_on(ScriptedRuntime(bench.folders, command), store=stores and stores[0], **settings) as one,
         bench_of("scripted") as beside,
     ):
-        other = Stage(ScriptedRuntime(beside.folders, command), one.store, name="beside", **settings)
+        shared = stores[1] if stores else one.store
+        other = Stage(ScriptedRuntime(beside.folders, command), shared, name="beside", **settings)
         other.store = one.store
         try:
             await other.start()
