@@ -107,15 +107,20 @@ class Conversation:
     async def _serve(self, request: Request) -> None:
         self._lapse.check()
         check_scope(self.principal, request.type, self.role)
-        if self.services.draining and request.type in _NEW_WORK:
-            raise WireError("draining", "this front door is going away", retry_after_ms=GOING_AWAY_RETRY_MS)
+        if request.type in _NEW_WORK:
+            self._check_not_draining()
         if request.type in _WITH_WORKER:
             session = self.session
             if session is None or request.session not in (None, session.id):
                 session = await self.bound(request.session)
+                self._check_not_draining()  # what is not begun when the client hears of it is not begun at all
             session.submit(request, self)
         else:
             await self._handlers.serve(request)
+
+    def _check_not_draining(self) -> None:
+        if self.services.draining:
+            raise WireError("draining", "this front door is going away", retry_after_ms=GOING_AWAY_RETRY_MS)
 
     async def _refused(self, refused: RefusedMessage) -> None:
         self.services.metrics.bad_messages.inc()

@@ -27,7 +27,9 @@ DRAIN_POLL_S: Final = 0.02
 OVERDUE_S: Final = 3.0
 """For what was still running when the time was over: to be ended, and told so. One call of the store fits in it."""
 
+_LATER: Final = {"retry_after_ms": GOING_AWAY_RETRY_MS}
 _AGAIN: Final = "this front door is going away; ask again by the same id"
+_GOES_ON: Final = "this front door is going away; its worker goes on with it: ask again by the same id"
 _UNDONE: Final = "this front door went away before it ended, and its worker with it"
 
 _log = structlog.get_logger("bascule.engine")
@@ -109,7 +111,7 @@ class Drain:
             session.replace_worker("rolled_back", _UNDONE)
         else:
             for pending in session.requests.all():
-                session.requests.fail(pending, _ask_again())
+                session.requests.fail(pending, WireError("draining", _GOES_ON, dispatched=True, **_LATER))
 
 
 def _awaits_something(talk: Conversation) -> bool:
@@ -134,4 +136,4 @@ def _unknown(pending: Pending) -> WireError:
 
 
 def _ask_again() -> WireError:
-    return WireError("draining", _AGAIN, retry_after_ms=GOING_AWAY_RETRY_MS)
+    return WireError("draining", _AGAIN, **_LATER)

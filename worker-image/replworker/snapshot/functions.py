@@ -110,9 +110,7 @@ def _deviations(function: types.FunctionType, code: types.CodeType, module: Any)
     return state
 
 
-def _note_texts(
-    function: types.FunctionType, code: types.CodeType, fresh_module: Any, state: dict[str, Any]
-) -> None:
+def _note_texts(function: types.FunctionType, code: types.CodeType, fresh_module: Any, state: dict[str, Any]) -> None:
     """`__doc__` and `__module__`, either of which may be any object by now."""
     constants = code.co_consts
     docstring = constants[0] if constants and type(constants[0]) is str else None
