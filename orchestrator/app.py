@@ -224,9 +224,9 @@ async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
 
 
 async def _look_at_store(store: Store) -> None:
-    """Say what of its settings loses data. One that is away may come; one that refuses us is a mistake of ours."""
+    """One that is away may come; one that refuses us is a mistake of ours."""
     try:
-        facts = await store.facts()
+        await store.facts()
     except WireError as error:
         if error.details.get("cause") != REFUSED:
             return
@@ -235,8 +235,6 @@ async def _look_at_store(store: Store) -> None:
             "the Redis refuses us: look at the user and password in --redis-url, BASCULE_REDIS__PASSWORD "
             "or BASCULE_REDIS__PASSWORD_FILE"
         ) from None
-    for warning in facts.warnings:
-        _log.warning("store doubted", cause=warning)
 
 
 def _store_at(address: str, settings: Settings, metrics: Metrics) -> Store:

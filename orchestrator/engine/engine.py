@@ -81,7 +81,7 @@ class Engine:
         found: list[Check] = [("draining", not draining, "going away" if draining else "serving")]
         try:
             facts = await self._services.ask_store()
-            found.append(("store", True, f"{facts.software}, durable: {facts.durable}"))
+            found.append(("store", True, "; ".join((f"{facts.software}, durable: {facts.durable}", *facts.warnings))))
         except WireError as error:
             found.append(("store", False, error.message))
         ready = self._sessions.workers_ready
