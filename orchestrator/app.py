@@ -36,6 +36,7 @@ from orchestrator.ports import Authenticator, Runtime, Store
 from orchestrator.runtimes.folders import FolderError, Folders
 from orchestrator.runtimes.state_lock import StateError, only_server
 from orchestrator.settings import Settings, SettingsError, check_for_serving
+from orchestrator.stores.blobs_folder import FolderBlobs
 from orchestrator.stores.embedded import EmbeddedError, EmbeddedRedis, start_embedded
 from orchestrator.stores.limits import StoreLimits
 from orchestrator.telemetry.metrics import Metrics
@@ -72,6 +73,7 @@ class _StoreParts:
     store: Store
     private: EmbeddedRedis | None
     """The Redis that is ours to end."""
+    blobs: FolderBlobs | None
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -123,6 +125,8 @@ async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack
     found = await _build_store(settings, metrics)
     if found.private is not None:
         parts.push_async_callback(found.private.stop_even_if_found)
+    if found.blobs is not None:
+        parts.push_async_callback(found.blobs.close)
     await _look_at_store(found.store)
     runtime = await build_runtime(settings, config)
     engine = Engine(
@@ -211,6 +215,7 @@ def revocations(settings: Settings) -> Callable[[Principal], bool]:
 
 
 async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
+    blobs = _blobs_of(settings)
     private, url = None, settings.redis.url
     if url is not None:
         address = url.get_secret_value()
@@ -220,7 +225,18 @@ async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
         except EmbeddedError as error:
             raise StartError(str(error)) from None
         address = private.url
-    return _StoreParts(_store_at(address, settings, metrics), private)
+    return _StoreParts(_store_at(address, settings, metrics, blobs), private, blobs)
+
+
+def _blobs_of(settings: Settings) -> FolderBlobs | None:
+    if settings.blobs.folder is None:
+        return None
+    blobs = FolderBlobs(settings.blobs.folder)
+    try:
+        blobs.prepare()
+    except OSError as error:
+        raise StartError(f"blobs.folder: {error.filename}: {error.strerror}: choose another folder") from None
+    return blobs
 
 
 async def _look_at_store(store: Store) -> None:
@@ -237,16 +253,24 @@ async def _look_at_store(store: Store) -> None:
         ) from None
 
 
-def _store_at(address: str, settings: Settings, metrics: Metrics) -> Store:
+def _store_at(address: str, settings: Settings, metrics: Metrics, blobs: FolderBlobs | None) -> Store:
     from orchestrator.stores.redis import RedisStore
 
-    password = settings.redis.password
+    redis = settings.redis
+    limits = StoreLimits(
+        ids_kept=settings.all_limits()["ids_kept_max"],
+        states_kept=redis.states_kept,
+        pins_max=redis.pins_max,
+        lineage_max=redis.lineage_max,
+    )
     try:
         return RedisStore(
             address,
-            password=password.get_secret_value() if password else None,
-            limits=StoreLimits(ids_kept=settings.all_limits()["ids_kept_max"]),
+            password=redis.password.get_secret_value() if redis.password else None,
+            limits=limits,
             on_batch=metrics.commit_batch.observe,
+            blobs=blobs,
+            object_bytes_min=settings.blobs.min_bytes,
         )
     except ValueError as error:
         raise SettingsError(f"redis.url: {error}") from None

@@ -29,6 +29,7 @@ from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.setting_sections import (
     Auth,
+    Blobs,
     Bubblewrap,
     Channel,
     Docker,
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     docker: Docker = Docker()
     bubblewrap: Bubblewrap = Bubblewrap()
     redis: Redis = Redis()
+    blobs: Blobs = Blobs()
     keys: Keys = Keys()
     limits: dict[str, Annotated[int, Setting(ge=0)]] = {}
     log: Log = Log()

@@ -39,7 +39,7 @@ CONTROLS_MAX: Final = 32
 """Interrupts, cancels and inputs of one client that wait for the worker; beyond it the next message waits."""
 
 _WITH_WORKER: Final = frozenset({"eval", "complete", "inspect", "is_complete", "variables", "files"})
-_NEW_WORK: Final = _WITH_WORKER | {"open", "attach"}
+_NEW_WORK: Final = _WITH_WORKER | {"open", "attach", "rewind", "fork"}
 """What a front door that drains does not begin any more."""
 
 

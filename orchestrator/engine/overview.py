@@ -64,6 +64,7 @@ class Overview:
             "status": _status(record, self._sessions.in_hand(record.session)),
             "created_at": record.created_at,
             "seen_at": record.seen_at,
+            "origin": policy.origin or None,
             "seq": record.seq,
             "etag": record.etag,
             "generation": record.generation,

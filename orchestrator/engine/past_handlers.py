@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.ids import is_session_id
 from orchestrator.core.intake import Request
@@ -19,6 +21,9 @@ from replwire.messages import Fork, From, History, Pin, Rewind, Unpin
 
 if TYPE_CHECKING:
     from orchestrator.engine.conversation import Conversation
+
+SETTLE_S: Final = 10.0
+"""How long the answer to a rewind, which is committed, waits for the report of the restore."""
 
 Past = History | Rewind | Fork | Pin | Unpin
 
@@ -68,7 +73,8 @@ class PastHandlers:
 
     async def _reply_when_settled(self, request: Request, session: LiveSession, payload: Json) -> None:
         """The rewind stands; if there is a worker again, what it could not bring back belongs to the answer."""
-        await session.settled()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(session.settled(), SETTLE_S)
         self._talk.reply(request, payload | {"unsaved": dict(session.lost)})
 
     # --- copies -------------------------------------------------------------------------------------------------

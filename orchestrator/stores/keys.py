@@ -21,7 +21,6 @@ INDEX_SHARDS: Final = 16
 CONTENT_ID_BYTES: Final = 32
 """Of a chunk's content id (SHA-256): lists of references are these in a row."""
 
-
 PRINCIPAL_CHARS: Final = 32
 """Of the digest that stands for a principal."""
 
@@ -46,9 +45,10 @@ KEYS: Final = (
     Key(
         "bascule:{lineage}:<session>:record",
         "hash",
-        "`status` open or closed, `policy` (JSON), `created_ms`, `seen_ms`, `linked_ms`, `generation`, `nonce`, "
-        "`cause`, `seq`, `etag`, `oldest` (seq of the oldest kept state), `states` (how many are kept), `owner`, "
-        "`deadline_ms`, `worker` (JSON or empty); `g:<generation>`: `<last seq> <last event>` committed in it; `buried`: there is no such session, and nobody may make it any more",
+        "`status` open or closed, `policy` (JSON), `created_ms`, `seen_ms`, `linked_ms` (then it was seen as well), "
+        "`generation`, `nonce`, `cause`, `seq`, `etag`, `oldest` (seq of the oldest kept state), `states` (how many "
+        "are kept), `owner`, `deadline_ms`, `worker` (JSON or empty); `g:<generation>`: `<last seq> <last event>` "
+        "committed in it; `buried`: there is no such session, and nobody may make it any more",
     ),
     Key("bascule:{lineage}:<session>:ids", "hash", "request id → `<seq> <Unix seconds> ` and the body's hash"),
     Key("bascule:{lineage}:<session>:order", "list", "request ids, oldest first: what `ids` is trimmed by"),

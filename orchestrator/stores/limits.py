@@ -11,8 +11,9 @@ INLINE_BYTES_MAX: Final = 512 * 1024
 """Chunks of one commit that travel with it; more go ahead of it, so that other sessions' commits do not wait."""
 
 
-BLOB_BYTES_MIN: Final = 64 * 1024
-"""Sealed chunks of that size and more go to the blob store, where there is one."""
+OBJECT_BYTES_MIN: Final = 64 * 1024
+"""Sealed chunks of that size and more go to the blob store, where there is one. A checkpoint keeps buffers of that
+size apart, so these are what large state is made of; for what is smaller, an object costs more than it spares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class StoreLimits:
     """Sessions that share chunks: a session, its forks, and those opened from its pins."""
     chunk_grace_s: float = 600.0
     """How long a chunk that no state refers to is kept."""
+    object_grace_s: float = 600.0
+    """How old an object without a name is before it is taken for one that a crash has left; a name comes within half
+    of it, or is refused."""
     tombstone_s: float = 24 * 3600.0
     """How long the record of a closed session says so."""
     opened_kept_s: float = 24 * 3600.0

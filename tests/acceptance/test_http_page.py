@@ -19,6 +19,7 @@ SAID = [
     "43", "43", "done",
     "8", "a,bin.csv",
     "ready", "seq-3", "43",
+    "44", "committed", "committed", "43", "before",
     "400 bad_message code",
 ]  # fmt: skip
 
@@ -26,7 +27,7 @@ SAID = [
 def script_for(server: Server) -> str:
     """All blocks one after another, for another server and token than the page's."""
     blocks = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     script = "set -eu\n" + "\n".join(blocks)
     assert "http://127.0.0.1:8765" in script and "SECRET" in script
     return script.replace("http://127.0.0.1:8765", server.url.replace("ws://", "http://")).replace("SECRET", TOKEN)

@@ -24,6 +24,7 @@ EXPECTED = {
         "42\n",
         "0\n1\n2\nReceipt(",
         "42\n",
+        "[1, 2] 3 1\n11 12\n",
     ],
     "move-from-e2b.md": ["hi\n", "21 ['hi"],
 }

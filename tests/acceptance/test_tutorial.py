@@ -1,4 +1,4 @@
-"""The tutorial, followed word by word: each block in its turn, and what the page says that it prints."""
+"""The tutorials, followed word by word: each block in its turn, and what the page says that it prints."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ pytestmark = [pytest.mark.bubblewrap, pytest.mark.redis]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial" / "first-session.md"
+TIME_TRAVEL = PAGE.with_name("time-travel.md")
 PATIENCE_S = 60
+EXPORT_KEY = "0f" * 32
 BLOCK = re.compile(r"```(python|sh)\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
-STEPS_MIN = 8
+STEPS_MIN = {PAGE: 8, TIME_TRAVEL: 6}
 
 
 async def printed(server: Server, kind: str, code: str, folder: Path) -> str:
@@ -36,12 +38,18 @@ async def printed(server: Server, kind: str, code: str, folder: Path) -> str:
     return out.decode()
 
 
-async def test_the_tutorial_prints_what_it_says(embedded: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", STEPS_MIN, ids=lambda page: page.stem)
+async def test_the_tutorial_prints_what_it_says(state: Path, tmp_path: Path, page: Path) -> None:
     """Every block of Python and of the shell; where nothing is said, nothing is printed."""
-    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
-    assert len(blocks) >= STEPS_MIN
-    for kind, code, said in blocks:
-        assert await printed(embedded, kind, code, tmp_path) == said, code
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    assert len(blocks) >= STEPS_MIN[page]
+    server = Server(state / "state", "--embedded", "--set", f"keys.export={EXPORT_KEY}")
+    await server.start()
+    try:
+        for kind, code, said in blocks:
+            assert await printed(server, kind, code, tmp_path) == said, code
+    finally:
+        await server.stop()
 
 
 async def test_the_session_of_the_tutorial_outlives_the_server(embedded: Server, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.stores.blobs_folder import FolderBlobs
 from orchestrator.stores.limits import StoreLimits
 from orchestrator.stores.memory import MemoryStore
 from orchestrator.stores.redis import RedisStore
@@ -33,22 +34,34 @@ def shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
         server.kill()
 
 
-@pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.redis) for kind in SERVERS)])
-async def make_store(request: pytest.FixtureRequest, shared_servers: Any) -> AsyncIterator[MakeStore]:
+WITH_BLOBS = "+blobs"
+"""After a server's name: chunks of a few bytes and more are objects in a folder."""
+
+OBJECT_BYTES_MIN = 5
+ADAPTERS = [*SERVERS, next(iter(SERVERS)) + WITH_BLOBS]
+
+
+@pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.redis) for kind in ADAPTERS)])
+async def make_store(request: pytest.FixtureRequest, shared_servers: Any, tmp_path: Path) -> AsyncIterator[MakeStore]:
     """Stores of one adapter, all on the same data when it is a server."""
     made: list[AnyStore] = []
+    kind = request.param.removesuffix(WITH_BLOBS)
+    blobs = FolderBlobs(tmp_path / "blobs") if kind != request.param else None
 
     def make(**limits: Any) -> AnyStore:
         kept = StoreLimits(**limits)
-        if request.param == "memory":
+        if kind == "memory":
             made.append(MemoryStore(limits=kept))
         else:
-            made.append(RedisStore(shared_servers(request.param).url, limits=kept))
+            url = shared_servers(kind).url
+            made.append(RedisStore(url, limits=kept, blobs=blobs, object_bytes_min=OBJECT_BYTES_MIN))
         return made[-1]
 
     yield make
     for store in made:
         await store.close()
+    if blobs is not None:
+        await blobs.close()
 
 
 @pytest.fixture

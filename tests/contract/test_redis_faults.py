@@ -10,6 +10,8 @@ import pytest
 
 from orchestrator.core.commits import Answer
 from orchestrator.core.intents import Intent
+from orchestrator.core.session import Pin, Seed
+from orchestrator.ports import Raised
 from orchestrator.stores.redis import RedisStore
 from replwire.errors import WireError
 from support.commits import POLICY, Writer, chunk, fresh_session, opened
@@ -27,6 +29,7 @@ def calls(store: RedisStore, writer: Writer):
         return [record async for record in store.sessions()]
 
     session = writer.session
+    back, seed = writer.next_commit(), Seed(9, writer.etag, b"manifest", ())
     intent = Intent(session, writer.generation, writer.nonce, "request-9", b"h" * 32, "acme/ann")
     return {
         "facts": store.facts,
@@ -45,6 +48,14 @@ def calls(store: RedisStore, writer: Writer):
         "sessions": listed,
         "sweep": store.sweep_chunks,
         "end": lambda: store.end(session),
+        "park": lambda: store.park(session, Raised(writer.generation, writer.nonce), 1),
+        "rewind": lambda: store.rewind(back, 1, Raised(writer.generation + 1, "n"), "front", 1.0),
+        "kept_states": lambda: store.kept_states(session),
+        "pin": lambda: store.pin(session, Pin("p", 1, writer.etag)),
+        "unpin": lambda: store.unpin(session, "p"),
+        "fork": lambda: store.fork(session, 1, fresh_session(session), POLICY, seed),
+        "put": lambda: store.put(fresh_session(), [chunk(b"data")]),
+        "plant": lambda: store.plant(fresh_session(), POLICY, seed, [writer.next_commit().entries[0]]),
     }
 
 

@@ -243,7 +243,7 @@ async def test_trace_7_a_session_is_not_parked_over_a_request_of_another_front_d
 
 async def test_trace_8_of_two_that_replace_at_once_the_slower_one_publishes_nothing(server: RedisServer) -> None:
     """It raised, took longer than its deadline, and another front door raised again: it takes that one's worker."""
-    async with doors(server, replace_deadline_s=0.3, pool_size=0) as (one, other, store, _):
+    async with doors(server, replace_deadline_s=2.0, pool_size=0) as (one, other, store, _):
         client, guest, session = await both(one, other)
         await client.eval("n = 1")
         start, slow, go_on = one.runtime.start, asyncio.Event(), asyncio.Event()
@@ -275,7 +275,7 @@ async def test_trace_10_what_waitaof_says_covers_the_connection_that_wrote(binar
     """On a connection that wrote nothing it says "synced" at once: the commit's own connection asks, and DUP writes."""
     server = RedisServer(binary, tmp_path, appendfsync="everysec")
     try:
-        async with doors(server) as (one, other, _, _):
+        async with doors(server, commit_wait_ms=20_000) as (one, other, _, _):
             client, _, _ = await both(one, other)
             results = [await client.eval(f"n = {n}") for n in range(3)]
             first = (await client.ask("eval", {"code": "n"}, id_="once"))["payload"]

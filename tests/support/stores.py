@@ -21,11 +21,11 @@ async def connected(url: str, **options) -> AsyncIterator[RedisStore]:
 
 
 @contextlib.asynccontextmanager
-async def behind_proxy(server) -> AsyncIterator[tuple[RedisStore, CuttingProxy]]:
+async def behind_proxy(server, **options) -> AsyncIterator[tuple[RedisStore, CuttingProxy]]:
     """A store whose answers can be lost."""
     proxy = await CuttingProxy(server.folder / "proxy", server.socket).start()
     try:
-        async with connected(f"unix://{proxy.path}") as store:
+        async with connected(f"unix://{proxy.path}", **options) as store:
             yield store, proxy
     finally:
         await proxy.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, get_args, get_type_hints
 
 from replwire.errors import CLOSE_CODES, ERROR_CODES
 from replwire.limits import LIMITS
@@ -56,12 +57,23 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def _request(name: str, request: type[Payload]) -> str:
     meanings = {item.name: item.metadata["meaning"] for item in request.__dataclass_fields__.values()}
-    rows = [
-        (f"`{wire}`", f"`{kind}`", "yes" if needed else "", meanings[attribute])
-        for wire, attribute, kind, needed in wire_fields(request)
-    ]
+    rows: list[tuple[str, ...]] = []
+    for wire, attribute, kind, needed in wire_fields(request):
+        rows.append((f"`{wire}`", f"`{kind}`", "yes" if needed else "", meanings[attribute]))
+        rows += _inner(wire, get_type_hints(request)[attribute])
     table = "\n" + _table(("field", "type", "required", "meaning"), rows) if rows else ""
     return f"### `{name}` → `{terminal_type(name)}`\n\n{(request.__doc__ or '').strip()}\n{table}"
+
+
+def _inner(wire: str, hint: Any) -> list[tuple[str, ...]]:
+    """The fields of an object within a payload."""
+    kinds: list[Any] = [kind for kind in get_args(hint) if is_dataclass(kind)]
+    return [
+        (f"`{wire}.{name}`", f"`{annotation}`", "yes" if needed else "",
+         kind.__dataclass_fields__[attribute].metadata["meaning"])
+        for kind in kinds
+        for name, attribute, annotation, needed in wire_fields(kind)
+    ]  # fmt: skip
 
 
 def _requests() -> str:

@@ -17,9 +17,6 @@
 --                                           to go back to is not kept, or has other references
 --   {MISSING, content id, …}                chunks are neither here nor came along
 --   OK
--- @include counts
--- @include differences
--- @include adopt
 local rewinds = ARGV[17] ~= ''
 local FIRST_CHUNK = rewinds and 21 or 18
 local FIRST_EVAL = FIRST_CHUNK + 2 * ARGV[16]
@@ -79,6 +76,7 @@ local held, next_row = found[1], found[2]
 if last == '0' then
   held = ''
 elseif not held then
+  -- @include adopt
   held = adopt(KEYS[6], KEYS[5], record[5])
   if not held then
     return redis.error_reply('DAMAGED the last state is not there')
@@ -92,6 +90,7 @@ end
 -- What the last state refers to is counted, and so it is there: only what comes new has to be looked for.
 local added, left, missing, carried = {}, {}, {'MISSING'}, {}
 if references ~= held then
+  -- @include differences
   for at = FIRST_CHUNK, FIRST_EVAL - 1, 2 do
     carried[ARGV[at]] = ARGV[at + 1]
   end
@@ -106,15 +105,18 @@ if references ~= held then
   end
 end
 
-local seq = first
+-- Numbers that go back to the server as text are made into text once: each time costs as much as a command.
+local seq, seq_text = first, ARGV[5]
 for at = FIRST_EVAL, #ARGV, 3 do
-  redis.call('HSET', KEYS[4], seq, ARGV[at + 2])
-  redis.call('HSET', KEYS[2], ARGV[at], seq .. ' ' .. seconds .. ' ' .. ARGV[at + 1])
-  seq = seq + 1
+  if at > FIRST_EVAL then
+    seq = seq + 1
+    seq_text = string.format('%.0f', seq)
+  end
+  redis.call('HSET', KEYS[4], seq_text, ARGV[at + 2])
+  redis.call('HSET', KEYS[2], ARGV[at], seq_text .. ' ' .. seconds .. ' ' .. ARGV[at + 1])
 end
 local ids = redis.call('RPUSH', KEYS[3], unpack(wanted))
 redis.call('HDEL', KEYS[7], unpack(wanted))
-seq = seq - 1
 
 for _, id in ipairs(added) do
   -- One that is new here was never put, and so it does not wait.
@@ -124,24 +126,34 @@ for _, id in ipairs(added) do
   redis.call('HINCRBY', KEYS[9], id, 1)
 end
 -- What is in a state and not in the next one is let go with that state, when it is not kept any more.
-redis.call('HSET', KEYS[5], seq, ARGV[7], seq .. ':references', references, last .. ':next', seq .. ' ' .. table.concat(left))
 if last == '0' then
-  oldest = seq
-  redis.call('HDEL', KEYS[5], '0:next')
+  redis.call('HSET', KEYS[5], seq_text, ARGV[7], seq_text .. ':references', references)
+  oldest = seq_text
+else
+  redis.call('HSET', KEYS[5], seq_text, ARGV[7], seq_text .. ':references', references,
+    last .. ':next', seq_text .. ' ' .. table.concat(left))
 end
 -- One in and one out; after the setting shrank two, and no commit pays for all of it.
 for _ = 1, math.min(2, states - ARGV[14]) do
   next_row = next_row or redis.call('HGET', KEYS[5], oldest .. ':next')
+  if not next_row then
+    -- What is damaged is kept: nothing that is referred to may go.
+    break
+  end
   local successor, from = string.match(next_row, '^(%d+) ()')
   for at = from, #next_row, width do
+    -- @include counts
     let_go(KEYS[8], KEYS[9], ARGV[15] == '1' and KEYS[11], string.sub(next_row, at, at + width - 1), 1)
   end
   redis.call('HDEL', KEYS[5], oldest, oldest .. ':references', oldest .. ':next')
   oldest, states, next_row = successor, states - 1, nil
 end
 
-local fresh = redis.call('HSET', KEYS[1], 'seq', seq, 'etag', ARGV[4], 'seen_ms', now, 'linked_ms', now, 'oldest', oldest,
-  'states', states, 'g:' .. ARGV[1], seq .. ' ' .. ARGV[6])
+local fresh = redis.call('HSET', KEYS[1], 'seq', seq_text, 'etag', ARGV[4], 'linked_ms', now, 'oldest', oldest,
+  'g:' .. ARGV[1], seq_text .. ' ' .. ARGV[6])
+if states ~= tonumber(record[7]) then
+  redis.call('HSET', KEYS[1], 'states', states)
+end
 if rewinds then
   redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', ARGV[1] + 1), 'nonce', ARGV[18], 'owner', ARGV[19],
     'deadline_ms', string.format('%.0f', now_ms + ARGV[20]), 'worker', '', 'cause', 'rewind')

@@ -1,6 +1,6 @@
 #!lua
 -- A new session that begins with a state of another one of its lineage: the references are taken in the same step.
--- KEYS: of the parent: 1 record, 2 states, 3 pins, 4 state; of the new one: 5 record, 6 states; 7 counts, 8 members
+-- KEYS: 1 record, 2 states, 3 pins and 4 state of the other one; 5 record and 6 states of the new one; 7 counts, 8 members
 -- ARGV: 1 `seq` or `pin`, 2 that seq, or the pin's name, 3 etag, 4 references in a row, 5 session, 6 nonce, 7 policy (JSON), 8 seq,
 --       9 generation and etag and manifest in one, 10 sessions of a lineage at most, 11 bytes of a content id
 -- Answers: the record's fields and values in a row; IN_USE; NOT_FOUND when that state, with that etag and these references, is not

@@ -23,17 +23,20 @@ local function alike(one, other, width, most, step)
   end
   return low
 end
--- The ids that only the later list has, and those that only the earlier one has, each once, in their order. Most commits change
--- a few: then what both begin and end with is not taken apart.
+-- The ids that only the later list has, and those that only the earlier one has, each once, in their order. Most commits
+-- change a few of many: then what both begin and end with is not taken apart.
 local function differences(earlier, later, width)
-  local least = math.min(#earlier, #later) / width
-  local head = alike(earlier, later, width, least, 1)
-  local tail = alike(earlier, later, width, least - head, -1)
-  local from, both = head * width + 1, ''
-  if #earlier + #later - 2 * (head + tail) * width > 64 * width then
-    from, tail = 1, 0
-  else
-    both = string.sub(earlier, 1, head * width) .. string.sub(earlier, #earlier - tail * width + 1)
+  local head, tail, from, both = 0, 0, 1, ''
+  if #earlier + #later > 32 * width then
+    local least = math.min(#earlier, #later) / width
+    head = alike(earlier, later, width, least, 1)
+    tail = alike(earlier, later, width, least - head, -1)
+    if #earlier + #later - 2 * (head + tail) * width > 64 * width then
+      tail = 0
+    else
+      from = head * width + 1
+      both = string.sub(earlier, 1, head * width) .. string.sub(earlier, #earlier - tail * width + 1)
+    end
   end
   local fates, added, left = {}, {}, {}
   for at = from, #earlier - tail * width, width do

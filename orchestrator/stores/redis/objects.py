@@ -55,7 +55,7 @@ class Objects:
     def __init__(self, blobs: BlobStore, calls: Calls, limits: StoreLimits) -> None:
         self._blobs = blobs
         self._calls = calls
-        self._grace_s = limits.chunk_grace_s
+        self._grace_s = limits.object_grace_s
         self._ended: set[str] = set()
         """Lineages whose last session was ended here."""
         self._list_at = 0.0

@@ -77,8 +77,10 @@ async def plant(
     """See `Store.plant`."""
     keys, entries = session_keys(session), entries[-limits.journal_kept :]
     await _send_history(calls, limits, session, entries)
-    names = (keys.record, keys.ids, keys.order, keys.journal, keys.states)
-    names += (keys.chunks, keys.counts, keys.uncounted, keys.members)
+    names = (
+        *(keys.record, keys.ids, keys.order, keys.journal, keys.states),
+        *(keys.chunks, keys.counts, keys.uncounted, keys.members),
+    )
     arguments = (
         session, secrets.token_hex(NONCE_BYTES), policy_text(policy), seed.seq, seed.etag,
         state_row(0, seed.etag, seed.manifest), b"".join(seed.references), CONTENT_ID_BYTES, len(entries),

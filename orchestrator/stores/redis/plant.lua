@@ -31,7 +31,7 @@ for _, id in ipairs(ids) do
   redis.call('ZREM', KEYS[8], id)
   redis.call('HINCRBY', KEYS[7], id, 1)
 end
-for _, key in ipairs({KEYS[2], KEYS[3], KEYS[4], KEYS[6], KEYS[8]}) do
-  redis.call('PERSIST', key)
+for _, key in ipairs({2, 3, 4, 6, 8}) do
+  redis.call('PERSIST', KEYS[key])
 end
 return redis.call('HGETALL', KEYS[1])

@@ -9,8 +9,5 @@ if record[1] ~= 'open' or record[2] ~= ARGV[1] or record[3] ~= ARGV[2] then
 end
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('HSET', KEYS[1], 'worker', ARGV[3], 'owner', '', 'deadline_ms', '0', 'seen_ms', now)
-if ARGV[3] ~= '' then
-  redis.call('HSET', KEYS[1], 'linked_ms', now)
-end
+redis.call('HSET', KEYS[1], 'worker', ARGV[3], 'owner', '', 'deadline_ms', '0', ARGV[3] == '' and 'seen_ms' or 'linked_ms', now)
 return 1

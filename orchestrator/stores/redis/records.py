@@ -38,7 +38,7 @@ def record_of(session: str, reply: Sequence[bytes]) -> Record | None:
 
 def _record(session: str, fields: Mapping[bytes, bytes]) -> Record:
     events, seqs = _generations(fields)
-    worker = fields[b"worker"]
+    worker, linked_at = fields[b"worker"], int(fields.get(b"linked_ms", 0)) / _MS
     return Record(
         session=session,
         policy=SessionPolicy(**json.loads(fields[b"policy"])),
@@ -48,7 +48,7 @@ def _record(session: str, fields: Mapping[bytes, bytes]) -> Record:
         nonce=fields[b"nonce"].decode("ascii"),
         seq=int(fields[b"seq"]),
         etag=fields[b"etag"].decode("ascii"),
-        seen_at=int(fields[b"seen_ms"]) / _MS,
+        seen_at=max(int(fields[b"seen_ms"]) / _MS, linked_at),
         last_events=events,
         last_seqs=seqs,
         worker=WorkerAddress(**json.loads(worker)) if worker else None,
@@ -56,7 +56,7 @@ def _record(session: str, fields: Mapping[bytes, bytes]) -> Record:
         deadline=int(fields[b"deadline_ms"]) / _MS,
         # Release 0.1 wrote neither.
         cause=fields.get(b"cause", b"").decode("utf-8"),
-        linked_at=int(fields.get(b"linked_ms", 0)) / _MS,
+        linked_at=linked_at,
     )
 
 

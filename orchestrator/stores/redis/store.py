@@ -24,7 +24,7 @@ from orchestrator.core.session import (
 from orchestrator.ports import BlobStore, Raised, StoreFacts
 from orchestrator.stores.commit_rules import check_chunks, check_commit, check_fork, check_rewind, check_seed
 from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, spent_key, tenant_key
-from orchestrator.stores.limits import BLOB_BYTES_MIN, StoreLimits
+from orchestrator.stores.limits import OBJECT_BYTES_MIN, StoreLimits
 from orchestrator.stores.redis import committing, facts, index, intents, listing, opening, states
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.chunks import ChunkShelf
@@ -43,7 +43,7 @@ _LAST_OF_LINEAGE: Final = 2
 class RedisStore:
     """An adapter of `orchestrator.ports.Store`. `on_batch` hears how many commits went together.
 
-    With `blobs`, chunks of `blob_bytes_min` and more lie there, and the server holds their names.
+    With `blobs`, chunks of `object_bytes_min` and more lie there, and the server holds their names.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class RedisStore:
         deadline_s: float = CALL_DEADLINE_S,
         on_batch: Callable[[int], None] | None = None,
         blobs: BlobStore | None = None,
-        blob_bytes_min: int = BLOB_BYTES_MIN,
+        object_bytes_min: int = OBJECT_BYTES_MIN,
     ) -> None:
         self._limits = limits or StoreLimits()
         pool = connections(url, password)
         self._calls = Calls(pool, deadline_s)
         self._line = CommitLine(pool, deadline_s, on_batch)
         self._objects = Objects(blobs, self._calls, self._limits) if blobs is not None else None
-        self._shelf = ChunkShelf(self._calls, self._limits, self._objects, blob_bytes_min)
+        self._shelf = ChunkShelf(self._calls, self._limits, self._objects, object_bytes_min)
         self._kept = committing.kept_arguments(self._limits, has_objects=blobs is not None)
 
     async def facts(self) -> StoreFacts:

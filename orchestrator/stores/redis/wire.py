@@ -36,8 +36,9 @@ _WITH_DATABASE: Final = ("redis", "rediss")
 """Where the path is the number of the database; with `unix` it is the socket's."""
 
 
-_INCLUDE: Final = re.compile(rb"^-- @include (\w+)\n", re.MULTILINE)
-"""A line of a script that stands for the functions of `lib_<name>.lua`: scripts can't call each other."""
+_INCLUDE: Final = re.compile(rb"^ *-- @include (\w+)\n", re.MULTILINE)
+"""A line of a script that stands for the functions of `lib_<name>.lua`: scripts can't call each other. Where few
+calls come by, they are made there: making a function takes a script longer than many a command."""
 
 
 class Script(NamedTuple):

@@ -73,6 +73,7 @@ class Session(Answer):
     status: Literal["ready", "starting", "busy", "parked"]
     created_at: float = Field(description="Unix seconds")
     seen_at: float = Field(description="when a front door last had to do with it, Unix seconds")
+    origin: str | None = Field(description="the session whose state it began with")
     seq: int = Field(description="the last committed eval")
     etag: str = Field(description="of the last committed state; empty when there is none")
     generation: int = Field(description="number of its worker")

@@ -32,6 +32,10 @@ GOALS = {
     "output.lines.growth": (4, None, None, None),
     "throughput.none": (None, 10_000, None, 0.35),
     "throughput.commit": (None, 8_000, None, 0.28),
+    "wake.small.p50": (10, None, None, None),
+    "wake.large.p50": (80, None, None, None),
+    "fork.p50": (15, None, None, None),
+    "many.worker": (10, None, None, None),
 }
 
 

@@ -202,4 +202,4 @@ def test_a_state_to_begin_with_is_read():
     """By its seq, by its name, or as the last one."""
     for said in ({}, {"seq": 3}, {"pin": "a.b-c_9"}):
         payload = read("open", {"from": {"session": "s", **said}}).payload
-        assert isinstance(payload, Open) and payload.origin == From("s", **said)  # type: ignore[arg-type]
+        assert isinstance(payload, Open) and payload.origin == From("s", **said)

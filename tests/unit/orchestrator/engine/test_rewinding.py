@@ -225,3 +225,24 @@ async def test_a_result_that_was_kept_is_undone():
 
         assert (kept["state"], kept["seq"], back["seq"], told["to"]) == ("kept", 4, 4, 3)
         assert (await client.eval("x"))["output"] == "1"
+
+
+async def test_describe_says_who_may():
+    """A driver may; who watches may not."""
+    async with stage() as made:
+        _, session = await three_states(made)
+        watcher = made.connect(session=session, principal=Principal("acme", "eve", frozenset({"observe"})))
+        may = [(await client.ask("describe"))["payload"]["principal"]["may"] for client in (made.connect(), watcher)]
+
+        assert {"rewind", "fork", "pin", "unpin"} <= set(may[0])
+        assert not {"rewind", "fork", "pin", "unpin"} & set(may[1])
+
+
+async def test_a_front_door_that_drains_goes_nowhere():
+    """Another one is asked, by the same id."""
+    async with stage() as made:
+        client, _ = await three_states(made)
+        made.engine._services.draining = True
+        answers = [(await client.ask(*asked))["payload"]["code"] for asked in ASKED[:2]]
+
+        assert answers == ["draining"] * 2

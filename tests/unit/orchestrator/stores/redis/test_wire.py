@@ -12,8 +12,16 @@ from orchestrator.stores.redis import wire
 from orchestrator.stores.redis.wire import PROTOCOL, connections, run, script
 
 FILES = [path.name for path in resources.files("orchestrator.stores.redis").iterdir()]
-SCRIPTS = sorted(name.removesuffix(".lua") for name in FILES if name.endswith(".lua"))
+LUA = sorted(name.removesuffix(".lua") for name in FILES if name.endswith(".lua"))
+SCRIPTS = [name for name in LUA if not name.startswith("lib_")]
+LIBRARIES = [name for name in LUA if name.startswith("lib_")]
+CALLED = re.compile(r"redis\.call\('\w+', *([^,)]+)")
 ARGUMENTS = st.one_of(st.binary(max_size=50), st.text(max_size=20), st.integers(-(2**40), 2**40))
+
+
+def text_of(name: str) -> str:
+    """A file as it is."""
+    return resources.files("orchestrator.stores.redis").joinpath(f"{name}.lua").read_text()
 
 
 @given(st.lists(ARGUMENTS, min_size=1, max_size=6))
@@ -25,22 +33,36 @@ def test_the_plain_packer_writes_what_the_fast_one_writes(arguments):
 
 def test_a_script_is_called_by_its_hash():
     """As the server names it."""
-    source = resources.files("orchestrator.stores.redis").joinpath("commit.lua").read_bytes()
+    source = resources.files("orchestrator.stores.redis").joinpath("raise.lua").read_bytes()
     sha = hashlib.sha1(source).hexdigest().encode()
-    assert run("commit", (b"k",), (b"a", 1)) == (b"EVALSHA", sha, 1, b"k", b"a", 1)
+    assert run("raise", (b"k",), (b"a", 1)) == (b"EVALSHA", sha, 1, b"k", b"a", 1)
 
 
 def test_every_script_says_what_it_takes_and_answers():
-    """Each has a header for keys and answers, and one for arguments if it has any; no key is made up inside."""
+    """Each has a header for keys and answers, and one for arguments if it has any; no key is made up inside. What is
+    included takes keys as arguments."""
     assert {"commit", "create", "raise", "publish", "end", "touch", "condemn"} <= set(SCRIPTS)
     for name in SCRIPTS:
-        source = script(name).source.decode()
+        source = text_of(name)
         assert source.startswith("#!lua")
         assert "-- KEYS: 1 " in source
         assert "-- Answers" in source
         assert ("ARGV[" in source) == ("-- ARGV: " in source), name
-        for called in re.findall(r"redis\.call\('\w+', *([^,)]+)", source):
+        for called in CALLED.findall(source):
             assert called.startswith("KEYS["), (name, called)
+    for name in LIBRARIES:
+        for function in text_of(name).split("local function ")[1:]:
+            parameters = function[function.index("(") + 1 : function.index(")")].split(", ")
+            assert set(CALLED.findall(function)) <= set(parameters), name
+
+
+def test_a_script_has_the_functions_that_it_includes():
+    """In the place of the line that names them; a library that nobody includes is none."""
+    included = {f"lib_{name}" for found in SCRIPTS for name in re.findall(r"-- @include (\w+)", text_of(found))}
+    assert included == set(LIBRARIES)
+    for name in SCRIPTS:
+        assert b"@include" not in script(name).source
+    assert text_of("lib_counts") in script("commit").source.decode()
 
 
 def test_the_library_repeats_nothing_and_times_nothing_out():
