@@ -108,10 +108,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         except StateError as error:
             raise StartError(str(error)) from None
         door = await _build(settings, _server_name(folder_name), parts)
-        announce(f"ready {door.url}")
-        _log.info("server started", url=door.url, metrics_port=door.metrics_port)
-        gc.collect()
-        gc.freeze()
+        if not ended.is_set():
+            announce(f"ready {door.url}")
+            _log.info("server started", url=door.url, metrics_port=door.metrics_port)
+            gc.collect()
+            gc.freeze()
         await ended.wait()
         _log.info("server stopping")
     _log.info("server stopped")
@@ -249,9 +250,9 @@ def _blobs_of(settings: Settings) -> FolderBlobs | None:
 
 
 async def _look_at_store(store: Store) -> None:
-    """Say what of its settings loses data. One that is away may come; one that refuses us is a mistake of ours."""
+    """One that is away may come; one that refuses us is a mistake of ours."""
     try:
-        facts = await store.facts()
+        await store.facts()
     except WireError as error:
         if error.details.get("cause") != REFUSED:
             return
@@ -260,8 +261,6 @@ async def _look_at_store(store: Store) -> None:
             "the Redis refuses us: look at the user and password in --redis-url, BASCULE_REDIS__PASSWORD "
             "or BASCULE_REDIS__PASSWORD_FILE"
         ) from None
-    for warning in facts.warnings:
-        _log.warning("store doubted", cause=warning)
 
 
 def _store_at(address: str, settings: Settings, metrics: Metrics, blobs: FolderBlobs | None) -> Store:

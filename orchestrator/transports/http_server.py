@@ -121,8 +121,9 @@ class HttpServer:
             await web.SockSite(runner, listener).start()
 
     def refuse_new(self) -> None:
-        """From now on no WebSocket is let in; those inside and the health checks go on."""
+        """From now on nobody new is let in; those inside and the health checks go on."""
         self._admission.closed = True
+        self._health.forget()
 
     async def stop(self) -> None:
         """Send everyone away and release the ports."""

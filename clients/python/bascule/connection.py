@@ -95,7 +95,7 @@ class Connection:
         if self._task.done():
             # It gave up; whoever asks again wants it to try again.
             self._task = asyncio.create_task(self._run(Lost("asked again")))
-        elif self._is_ready:
+        elif self._is_ready and self.inbox.retry_after is None:
             await self._line.send(pending)
         return pending
 
