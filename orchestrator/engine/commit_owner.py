@@ -23,8 +23,8 @@ class CommitOwner(Protocol):
         """The worker broke the protocol."""
 
     def missed(self, seq: int, cause: str) -> None:
-        """The store is at `seq`, and lacks what came before the worker's next outcome: the worker lies, or the store has
-        lost what another front door had confirmed. Whichever it is, nothing more can be committed."""
+        """The store is at `seq`, and lacks what came before the worker's next outcome: the worker lies, or the store
+        has lost what another front door had confirmed. Whichever it is, nothing more can be committed."""
 
     def regressed(self, seq: int) -> None:
         """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
