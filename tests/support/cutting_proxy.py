@@ -1,16 +1,18 @@
-"""A proxy between a store and its server that passes everything on, until it is told to lose answers."""
+"""A proxy between a store and its server that passes everything on, until it is told to lose answers or to be slow."""
 
 import asyncio
 from pathlib import Path
 
 
 class CuttingProxy:
-    """Listens on a Unix socket. With `lose_replies` set, so many replies are swallowed and their connections cut."""
+    """Listens on a Unix socket. With `lose_replies` set, so many replies are swallowed and their connections cut; each
+    other one comes `delay_s` late."""
 
     def __init__(self, path: Path, upstream: Path) -> None:
         self.path = path
         self.upstream = upstream
         self.lose_replies = 0
+        self.delay_s = 0.0
         self.requests: list[bytes] = []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,4 +54,5 @@ class CuttingProxy:
             if self.lose_replies > 0:
                 self.lose_replies -= 1
                 return
+            await asyncio.sleep(self.delay_s)
             writer.write(data)
