@@ -44,6 +44,7 @@ async def test_s24_a_clock_that_jumps_moves_ownership_and_commits_nothing_twice(
     writer = await opened(store)
     await writer.commit()
     owned = await store.raise_generation(writer.session, 1, "front-a", 30.0)
+    assert owned is not None
     time.now_s += jump_s
     taken = await store.raise_generation(writer.session, 2, "front-b", 30.0)
     assert (taken is not None) == (jump_s > 0)
