@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final
@@ -25,6 +25,7 @@ import structlog
 from orchestrator.auth.api_keys import ApiKeys
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
+from orchestrator.auth.jwks_url import KeyRounds
 from orchestrator.auth.jwt_tokens import JwtIssuer
 from orchestrator.auth.rereading import AuthFileError
 from orchestrator.auth.revocations import Revocations
@@ -120,7 +121,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
 async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack) -> HttpServer:
     """Every part of the server of that name, each to be ended by `parts` in the reverse order."""
     metrics = Metrics(version())
-    authenticator = build_authenticator(settings)
+    authenticator, rounds = build_authenticator(settings)
     config = settings.engine_config()
     found = await _build_store(settings, metrics)
     if found.private is not None:
@@ -141,6 +142,8 @@ async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack
     except ListenError as error:
         raise StartError(str(error)) from None
     _say_what_this_is(settings)
+    await rounds.start(lambda outcome: metrics.jwks_fetches.labels(outcome).inc())
+    parts.push_async_callback(rounds.close)
     await engine.start()
     parts.push_async_callback(_drain(door, engine, settings.drain_timeout_s))
     await door.start()
@@ -189,10 +192,11 @@ def _signals() -> asyncio.Event:
     return ended
 
 
-def build_authenticator(settings: Settings) -> Authenticator:
-    """All ways to prove who one is that are set up; raises `SettingsError`."""
+def build_authenticator(settings: Settings) -> tuple[Authenticator, KeyRounds]:
+    """All ways to prove who one is that are set up, and who fetches keys for them; raises `SettingsError`."""
     try:
-        return Chain([authenticator for _, authenticator in ways_to_prove(settings)], revocations(settings))
+        ways = ways_to_prove(settings)
+        return Chain([authenticator for _, authenticator in ways], revocations(settings)), key_rounds(ways)
     except (AuthFileError, ValueError) as error:
         raise SettingsError(f"auth: {error}") from None
 
@@ -206,6 +210,12 @@ def ways_to_prove(settings: Settings) -> list[tuple[str, Authenticator]]:
         found.append((f"auth.keys_file {auth.keys_file}", ApiKeys(auth.keys_file)))
     found.extend((f"auth.jwt {config.issuer}", JwtIssuer(config)) for config in auth.jwt)
     return found
+
+
+def key_rounds(ways: Sequence[tuple[str, Authenticator]]) -> KeyRounds:
+    """Of the issuers among them whose keys are at an address."""
+    issuers = [way for _, way in ways if isinstance(way, JwtIssuer)]
+    return KeyRounds([issuer.fetched for issuer in issuers if issuer.fetched is not None])
 
 
 def revocations(settings: Settings) -> Callable[[Principal], bool]:

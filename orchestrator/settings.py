@@ -25,6 +25,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
 from orchestrator.auth.jwt_config import JwtConfig
+from orchestrator.core.hosts import is_loopback
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.setting_sections import (
@@ -41,7 +42,7 @@ from orchestrator.setting_sections import (
     Server,
 )
 from orchestrator.setting_variables import NESTING, PREFIX, misspelt
-from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
+from orchestrator.transports.configuration import ChannelConfig, HttpConfig
 from replwire.limits import LIMITS, default_limits
 
 FILE_SUFFIX: Final = "_file"

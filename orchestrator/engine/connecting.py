@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from orchestrator import faults
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.adopting import Adopter
@@ -106,6 +107,8 @@ class Connector:
         if self._task is not None and not self._task.done() and self._task is not asyncio.current_task():
             self._task.cancel()
         self._task = asyncio.create_task(self._guarded(work))
+        # A decision that another one takes the place of may never have begun.
+        self._task.add_done_callback(lambda _: work.close())
 
     def aside(self, work: Coroutine[Any, Any, None]) -> None:
         """Work that decides nothing about the worker, beside what does."""
@@ -160,9 +163,12 @@ class Connector:
     async def _raise(self, seen: Record, cause: str) -> Raised | None:
         services = self._services
         deadline_s = services.config.replace_deadline_s
-        return await services.store.raise_generation(
+        faults.mark("before-raise")
+        raised = await services.store.raise_generation(
             self._session.id, seen.generation, services.server, deadline_s, cause
         )
+        faults.mark("after-raise")
+        return raised
 
     async def _provide_first(self, record: Record) -> bool:
         """False when another front door has begun to."""

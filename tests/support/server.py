@@ -15,11 +15,15 @@ START_PATIENCE_S = 60.0
 class Server:
     """One server process at a time, always over the same state folder and port."""
 
-    def __init__(self, state: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, state: Path, *arguments: str, environment: dict[str, str] | None = None, module: str = "orchestrator"
+    ) -> None:
         self._state = state
+        self._module = module
         self.arguments = arguments
         """Of the next start, after those that every server of the tests has."""
-        self._environment = environment or {}
+        self.environment = environment or {}
+        """Of the next start, beside ours."""
         self._process: asyncio.subprocess.Process | None = None
         self._port = 0
         self.url = ""
@@ -45,8 +49,8 @@ class Server:
         )
         log = self.log_file.open("ab")
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "orchestrator", *words, *self.arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self._environment}, start_new_session=True,
+            sys.executable, "-m", self._module, *words, *self.arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self.environment}, start_new_session=True,
         )  # fmt: skip
         log.close()
         assert self._process.stdout is not None
@@ -82,6 +86,15 @@ class Server:
         status = await self._process.wait()
         self._process = None
         return status
+
+    async def ends_by_itself(self, within_s: float) -> bool:
+        """Whether its process is over in time, though nobody ended it from here."""
+        assert self._process is not None
+        try:
+            await asyncio.wait_for(self._process.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
 
     @property
     def runs(self) -> bool:
