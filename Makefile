@@ -1,7 +1,9 @@
 # `make demo` and `make test` are all that is needed; `make help` lists the rest.
-# PYTHON names the interpreter that .venv is made with; PYTEST_ARGS goes to pytest.
+# PYTHON names the interpreter that .venv is made with; PYTEST_ARGS goes to pytest,
+# CAMPAIGN_ARGS to the campaigns.
 PYTHON ?=
 PYTEST_ARGS ?=
+CAMPAIGN_ARGS ?= all --long --results campaigns.jsonl
 export PYTHON
 
 PROVISION := tests/provision
@@ -10,7 +12,7 @@ step = @printf '== %s\n' "$(1)" >&2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench doctor lint provision format references pytest install install-dev clean
+.PHONY: help demo test bench campaigns doctor lint provision format references pytest install install-dev clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name words; do \
@@ -26,6 +28,10 @@ bench: provision install-dev ## measure Bascule and its baselines side by side
 	@$(PROVISION)/environment local,speed,dev,bench
 	$(call step,bench: let the machine do nothing else meanwhile)
 	@$(VENV)/python -m loadtests $(BENCH_ARGS)
+
+campaigns: provision install-dev ## kill what sessions must survive, for hours, and judge what clients saw
+	$(call step,campaigns: $(CAMPAIGN_ARGS))
+	@$(VENV)/python -m tests.durability.campaign $(CAMPAIGN_ARGS)
 
 doctor: install ## tell what this machine has and lacks
 	@$(VENV)/bascule doctor

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from orchestrator import faults
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Checkpoint, Record
@@ -139,7 +140,9 @@ class Committer:
         batch = self._in_turn()
         commit = self._sealer.commit(self.etag, batch, self._chunks.of(batch[-1].state.references))
         began = self._services.clock.monotonic()
+        faults.mark("before-commit")
         reply = await self._services.store.commit(commit)
+        faults.mark("after-commit")
         self._services.metrics.commit_seconds.observe(self._services.clock.monotonic() - began)
         return self._carry_out(batch, commit, reply)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from orchestrator import faults
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.session import Record, WorkerAddress, visible_to
 from orchestrator.engine.adopting import Adopter
@@ -162,9 +163,12 @@ class Connector:
     async def _raise(self, seen: Record, cause: str) -> Raised | None:
         services = self._services
         deadline_s = services.config.replace_deadline_s
-        return await services.store.raise_generation(
+        faults.mark("before-raise")
+        raised = await services.store.raise_generation(
             self._session.id, seen.generation, services.server, deadline_s, cause
         )
+        faults.mark("after-raise")
+        return raised
 
     async def _provide_first(self, record: Record) -> bool:
         """False when another front door has begun to."""

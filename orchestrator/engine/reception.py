@@ -9,6 +9,7 @@ import asyncio
 import hmac
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator import faults
 from orchestrator.core.commits import body_hash
 from orchestrator.core.outcomes import Outcome, ProtocolBreach, read_object, read_outcome, with_commit
 from orchestrator.engine.events import event_envelope
@@ -140,6 +141,7 @@ class Reception:
         self._session.committer.take_chunk(*frame.parts)
 
     def _outcome(self, outcome: Outcome) -> None:
+        faults.mark("after-execute")
         session = self._session
         pending = session.requests.get(outcome.request_id)
         if pending is None or not _is_of(outcome, pending):
@@ -200,6 +202,7 @@ class Reception:
         pending = self._session.requests.get(outcome.request_id)
         if pending is None:
             return
+        faults.mark("before-result")
         metrics = self._services.metrics
         (self._failed if outcome.payload.get("error") else self._succeeded).inc()
         metrics.eval_seconds.observe(self._services.clock.monotonic() - pending.accepted_at)

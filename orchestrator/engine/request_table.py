@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from orchestrator import faults
 from orchestrator.core.commits import stamp
 from orchestrator.core.encoding import to_text
 from orchestrator.core.intake import Request
@@ -112,6 +113,7 @@ class RequestTable:
             request.body,
         )
         link.send(Kind.REQUEST, (if_seq, *said), flags=flags, ref=pending.ref)
+        faults.mark("after-dispatch")
         self._intend(pending)
         self.deadlines.dispatched(pending)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from orchestrator import faults
 from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import bounded_unsaved
 from orchestrator.core.seal import SealError
@@ -110,7 +111,9 @@ class Restorer:
         try:
             if raised.generation > 1:
                 await claim
+            faults.mark("before-publish")
             is_current = await self._services.store.publish(session.id, raised, worker)
+            faults.mark("after-publish")
             told = await claim
         finally:
             claim.cancel()

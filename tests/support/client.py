@@ -82,6 +82,13 @@ class ReplClient:
         found: Envelope = answer["payload"]
         return found
 
+    async def over(self) -> int | None:
+        """The close code, once the other side has hung up."""
+        async with self._news:
+            while not self.closed:
+                await self._news.wait()
+        return self.socket.close_code
+
     def events(self, type_: str) -> list[Envelope]:
         """What came of a type, so far."""
         return [envelope for envelope in self.received if envelope["type"] == type_]

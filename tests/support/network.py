@@ -7,40 +7,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+from support.relay import Line, Relay
 
-class Network:
+
+class Network(Relay):
     """Listens on a TCP port of its own and passes everything on to the server, while it is whole."""
 
     def __init__(self, upstream_url: str) -> None:
         upstream = urlsplit(upstream_url)
-        self._host, self._port = upstream.hostname, upstream.port
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__((str(upstream.hostname), int(upstream.port or 0)))
         self._whole = asyncio.Event()
         self._whole.set()
         self._deaf = False
-        self.connections = 0
-        """That were passed on, so far."""
 
     @property
     def url(self) -> str:
         """Where clients connect to."""
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def start(self) -> None:
-        """Begin to listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-
-    async def stop(self) -> None:
-        """End, and everything with it."""
-        self._server.close()
-        self.reset()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def reset(self) -> None:
-        """Every connection ends here and now, for both sides; new ones are welcome."""
-        for task in tuple(self._tasks):
-            task.cancel()
+        return f"ws://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
         """What is sent from now on is lost, in both directions; nobody is told. Such a connection never recovers."""
@@ -55,39 +38,19 @@ class Network:
         self._deaf = False
         self._whole.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._whole.wait()
-            await self._pass_both(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
+    async def accepts(self) -> None:
+        """See `Relay`."""
+        await self._whole.wait()
 
-    async def _pass_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        above_reader, above_writer = await asyncio.open_connection(self._host, self._port)
-        self.connections += 1
-        ways = [
-            asyncio.create_task(self._pass(reader, above_writer, down=False)),
-            asyncio.create_task(self._pass(above_reader, writer, down=True)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            above_writer.transport.abort()
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, down: bool) -> None:
-        lost = False
-        while data := await reader.read(1 << 16):
-            lost = lost or not self._whole.is_set() or (down and self._deaf)
-            if not lost:
-                writer.write(data)
+    async def passes(self, line: Line, data: bytes, *, down: bool) -> bytes | None:
+        """See `Relay`. Each way is lost by itself: deaf clients can still be heard."""
+        lost = line.down_is_lost if down else line.up_is_lost
+        lost = lost or not self._whole.is_set() or (down and self._deaf)
+        if down:
+            line.down_is_lost = lost
+        else:
+            line.up_is_lost = lost
+        return b"" if lost else data
 
 
 @asynccontextmanager

@@ -63,14 +63,15 @@ class RedisServer:
         except OSError:
             return False
 
-    def command(self, *words: str | bytes) -> bytes:
-        """Send one command on a connection of its own; the raw reply, as far as it comes at once."""
+    def command(self, *words: str | bytes, before: bytes = b"") -> bytes:
+        """Send one command, and what goes before it, on a connection of its own; the raw reply, as far as it comes at
+        once."""
         parts = [word if isinstance(word, bytes) else word.encode() for word in words]
         packed = b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)])
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2.0)
             connection.connect(str(self.socket))
-            connection.sendall(packed)
+            connection.sendall(before + packed)
             return connection.recv(1 << 20)
 
     def pause(self) -> None:

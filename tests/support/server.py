@@ -15,10 +15,15 @@ START_PATIENCE_S = 60.0
 class Server:
     """One server process at a time, always over the same state folder and port."""
 
-    def __init__(self, state: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, state: Path, *arguments: str, environment: dict[str, str] | None = None, module: str = "orchestrator"
+    ) -> None:
         self._state = state
-        self._arguments = arguments
-        self._environment = environment or {}
+        self._module = module
+        self.arguments = arguments
+        """Of the next start, after those that every server of the tests has."""
+        self.environment = environment or {}
+        """Of the next start, beside ours."""
         self._process: asyncio.subprocess.Process | None = None
         self._port = 0
         self.url = ""
@@ -42,10 +47,10 @@ class Server:
             "--state-dir",
             str(self._state),
         )
-        log = (self._state.parent / "server.log").open("ab")
+        log = self.log_file.open("ab")
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "orchestrator", *words, *self._arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self._environment}, start_new_session=True,
+            sys.executable, "-m", self._module, *words, *self.arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self.environment}, start_new_session=True,
         )  # fmt: skip
         log.close()
         assert self._process.stdout is not None
@@ -57,9 +62,14 @@ class Server:
                     return
         raise AssertionError(f"the server ended with {await self._process.wait()}: {self.log()[-2000:]}")
 
+    @property
+    def log_file(self) -> Path:
+        """Where its stderr goes, over all starts."""
+        return self._state.parent / "server.log"
+
     def log(self) -> str:
         """What it wrote to stderr, over all starts."""
-        return (self._state.parent / "server.log").read_text(errors="replace")
+        return self.log_file.read_text(errors="replace")
 
     async def kill(self) -> None:
         """As the kernel's out-of-memory killer would."""
@@ -76,6 +86,15 @@ class Server:
         status = await self._process.wait()
         self._process = None
         return status
+
+    async def ends_by_itself(self, within_s: float) -> bool:
+        """Whether its process is over in time, though nobody ended it from here."""
+        assert self._process is not None
+        try:
+            await asyncio.wait_for(self._process.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
 
     @property
     def runs(self) -> bool:

@@ -23,12 +23,13 @@ async def connected(url: str, **options) -> AsyncIterator[RedisStore]:
 @contextlib.asynccontextmanager
 async def behind_proxy(server, **options) -> AsyncIterator[tuple[RedisStore, CuttingProxy]]:
     """A store whose answers can be lost."""
-    proxy = await CuttingProxy(server.folder / "proxy", server.socket).start()
+    proxy = CuttingProxy(server.folder / "proxy", server.socket)
+    await proxy.start()
     try:
         async with connected(f"unix://{proxy.path}", **options) as store:
             yield store, proxy
     finally:
-        await proxy.close()
+        await proxy.stop()
 
 
 @contextlib.contextmanager

@@ -136,6 +136,10 @@ end
 -- One in and one out; after the setting shrank two, and no commit pays for all of it.
 for _ = 1, math.min(2, states - ARGV[14]) do
   next_row = next_row or redis.call('HGET', KEYS[5], oldest .. ':next')
+  if not next_row then
+    -- What is damaged is kept: nothing that is referred to may go.
+    break
+  end
   local successor, from = string.match(next_row, '^(%d+) ()')
   for at = from, #next_row, width do
     -- @include counts

@@ -138,6 +138,7 @@ def test_given_keys_are_used_and_short_ones_refused(tmp_path: Path) -> None:
 
 SERVER = {"runtime": "docker", "redis": {"url": "redis://localhost"}}
 JWT = {"issuer": "https://id", "audience": "bascule", "algorithm": "RS256", "key_file": "key.pem"}
+AT_URL = {**JWT, "key_file": None, "jwks_url": "https://id.example.com/jwks"}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +148,21 @@ JWT = {"issuer": "https://id", "audience": "bascule", "algorithm": "RS256", "key
         ({**JWT, "algorithm": "none"}, "auth.jwt.0.algorithm: Input should be 'HS256', 'RS256', 'ES256' or 'EdDSA'"),
         ({**JWT, "algorithm": ["RS256", "HS256"]}, "auth.jwt.0.algorithm"),
         ({**JWT, "audience": ""}, "auth.jwt.0.audience"),
-        ({**JWT, "jwks_file": "k"}, "exactly one of key_file, jwks_file and secret_file"),
+        ({**JWT, "jwks_file": "k"}, "exactly one of key_file, jwks_file, jwks_url and secret_file"),
+        ({**JWT, "jwks_url": "https://id/jwks"}, "exactly one of"),
         ({**JWT, "key_file": None}, "exactly one of"),
         ({**JWT, "algorithm": "HS256"}, "secret_file is for HS256"),
         ({**JWT, "key_file": None, "secret_file": "k"}, "secret_file is for HS256"),
+        ({**AT_URL, "algorithm": "HS256"}, "jwks_url for the other algorithms"),
+        ({**AT_URL, "jwks_url": "http://id.example.com/jwks"}, "over http only from this machine"),
+        ({**AT_URL, "jwks_url": "http://127.0.0.1.example.com/jwks"}, "over http only from this machine"),
+        ({**AT_URL, "jwks_url": "file:///etc/passwd"}, "begins with https://"),
+        ({**AT_URL, "jwks_url": "data:application/json,{}"}, "begins with https://"),
+        ({**AT_URL, "jwks_url": "https:///jwks"}, "begins with https://"),
+        ({**AT_URL, "jwks_url": "https://ann:secret@id.example.com/jwks"}, "no user, no password"),
+        ({**AT_URL, "jwks_again_s": 300}, "jwks_again_s is at most jwks_refresh_s"),
+        ({**AT_URL, "jwks_refresh_s": 90_000}, "at most jwks_stale_s_max"),
+        ({**AT_URL, "jwks_timeout_s": 0}, "auth.jwt.0.jwks_timeout_s"),
     ],
 )
 def test_an_issuer_is_told_apart_from_what_is_none(entry: dict[str, object], words: str) -> None:

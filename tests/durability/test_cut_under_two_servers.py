@@ -1,0 +1,55 @@
+"""The store goes back under two servers: whichever of them the next eval comes through must say so by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from random import Random
+
+import pytest
+
+from durability.ground import Ground, Layout, ground
+from durability.scenes.cuts import file_of
+from support.client import connect
+from support.server import TOKEN
+
+pytestmark = [pytest.mark.docker, pytest.mark.redis]
+
+
+async def _cut_to(made: Ground, size: int) -> None:
+    await asyncio.to_thread(made.redis.kill)
+    os.truncate(file_of(made.redis.folder), size)
+    await asyncio.to_thread(made.redis.start)
+
+
+@pytest.mark.parametrize(
+    "through",
+    [
+        pytest.param(0, id="the_one_that_committed_what_is_gone"),
+        pytest.param(
+            1,
+            id="the_other_one",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="a server that did not confirm what the store has lost takes the gap for the worker's breach",
+            ),
+        ),
+    ],
+)
+async def test_a_store_that_went_back_is_told_as_session_regressed(through: int):
+    """Eval 3 was confirmed by the first server and is gone; eval 4 is offered for commit to that one or the other."""
+    async with ground(Layout("docker", doors=2), Random(1)) as made:
+        first, second = made.urls()
+        async with connect(first, TOKEN) as one, connect(second, TOKEN) as two:
+            session = (await one.ask("open"))["payload"]["session"]
+            await one.eval("n = 1")
+            await two.ask("attach", {"session": session})
+            await two.eval("n = 2")
+            size = file_of(made.redis.folder).stat().st_size
+            assert (await one.eval("n = 3"))["durable"] == "fsync"
+            await _cut_to(made, size)
+            client = (one, two)[through]
+            answer = await client.ask("eval", {"code": "n = 4"})
+
+            assert (answer["type"], answer["payload"]["code"]) == ("error", "session_regressed")
+            assert (await client.eval("n"))["output"] == "2"
