@@ -88,14 +88,13 @@ async def test_large_state_lies_in_the_folder_that_is_set(tmp_path: Path, state:
                 await client.ask("eval", {"code": "import random; data = random.randbytes(1_000_000)"}, session=session)
                 before = await client.ask("eval", {"code": "sum(data), len(data)"}, session=session)
             assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) > 1_000_000
-        async with serving_with(redis, state, **settings) as process:
-            async with connect(await ready(process), TOKEN) as client:
-                after = await client.ask("eval", {"code": "sum(data), len(data)"}, session=session)
-                assert after["payload"]["output"] == before["payload"]["output"]
-                await client.ask("close", session=session)
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    while any(file.is_file() for file in folder.rglob("*")):
-                        await asyncio.sleep(0.05)
+        async with serving_with(redis, state, **settings) as process, connect(await ready(process), TOKEN) as client:
+            after = await client.ask("eval", {"code": "sum(data), len(data)"}, session=session)
+            assert after["payload"]["output"] == before["payload"]["output"]
+            await client.ask("close", session=session)
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while any(file.is_file() for file in folder.rglob("*")):
+                    await asyncio.sleep(0.05)
     finally:
         redis.kill()
 
