@@ -158,18 +158,23 @@ class Store(Protocol):
         """The record as it is now."""
 
     async def raise_generation(
-        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = ""
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "", *, vacant: bool = False
     ) -> Raised | None:
         """Compare-and-set: generation + 1 with a fresh random nonce, if `seen` is still current (and any replacement
-        under way by another owner has passed its deadline); None otherwise: read again. `cause`: see `Record`."""
+        under way by another owner has passed its deadline); None otherwise: read again. `cause`: see `Record`.
+        `vacant`: only if no worker was published meanwhile. It ends a generation: as durable as a commit."""
 
     async def publish(self, session: str, raised: Raised, worker: WorkerAddress | None) -> bool:
         """Make the worker's address known (None: the session has no worker now); False unless generation and nonce
         are current."""
 
-    async def park(self, session: str, seen: Raised, seq: int) -> bool:
-        """Generation + 1 with a fresh nonce, no worker and no owner, in one step: for a worker that agreed to end.
-        False, and nothing was changed, unless generation and nonce are those `seen` and `seq` is the last one."""
+    async def now(self) -> float:
+        """The store's clock, Unix seconds."""
+
+    async def park(self, session: str, seen: Raised, seq: int, until: float) -> bool:
+        """Generation + 1 with a fresh nonce, no worker and no owner, in one step: for a worker that agreed to begin
+        nothing `until` then, by the store's clock. False, and nothing was changed, when it is later, or unless
+        generation and nonce are those `seen` and `seq` is the last one."""
 
     async def commit(self, commit: Commit) -> CommitReply:
         """The one script of durability.md. Safe to repeat with the same arguments."""

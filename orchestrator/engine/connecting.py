@@ -153,6 +153,14 @@ class Connector:
             raise WireError("session_gone", "the store does not have this session any more", session=session.id)
         return visible_to(found, session.policy.tenant, session.id)
 
+    async def _record_since(self, raised: Raised) -> Record:
+        """As it is after a raise: only then is it final. A store that does not show the raise has gone back."""
+        record = await self._record()
+        is_ours = (record.generation, record.nonce) == (raised.generation, raised.nonce)
+        if record.generation < raised.generation or (record.generation == raised.generation and not is_ours):
+            raise WireError("session_regressed", "the store has gone back to before the worker was replaced")
+        return record
+
     # --- a worker for a session that has none -------------------------------------------------------------------
 
     async def _connect(self) -> None:
@@ -161,11 +169,12 @@ class Connector:
             await self._seeker.seek({})
 
     async def _raise(self, seen: Record, cause: str) -> Raised | None:
-        services = self._services
-        deadline_s = services.config.replace_deadline_s
+        """What was seen has a worker, which is over, or none: then one that was published meanwhile stays."""
+        services, vacant = self._services, seen.worker is None
+        session, deadline_s = self._session.id, services.config.replace_deadline_s
         faults.mark("before-raise")
         raised = await services.store.raise_generation(
-            self._session.id, seen.generation, services.server, deadline_s, cause
+            session, seen.generation, services.server, deadline_s, cause, vacant=vacant
         )
         faults.mark("after-raise")
         return raised
@@ -175,7 +184,7 @@ class Connector:
         raised = await self._raise(record, "")
         if raised is None:
             return False
-        record = await self._record()
+        record = await self._record_since(raised)
         await self._settler.settle(record, WireError("worker_died", "the worker is gone"))
         return await self._provide(raised, record)
 
@@ -220,7 +229,7 @@ class Connector:
         session.dismiss()
         if old is not None:
             self.end_worker(old)
-        record = await self._record()
+        record = await self._record_since(raised)
         await self._settler.settle(record, error)
         _log.warning("worker replaced", session_id=session.id, cause=error.code, detail=error.message, seq=record.seq,
                      generation=raised.generation)  # fmt: skip
@@ -253,7 +262,7 @@ class Connector:
     async def _rewound(self, raised: Raised) -> None:
         session, old = self._session, self._session.record.worker
         session.dismiss()
-        record = await self._record()
+        record = await self._record_since(raised)
         await self._settler.settle(record, rewound())
         if old is not None:
             self.end_worker(old)

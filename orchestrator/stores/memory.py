@@ -80,11 +80,11 @@ class MemoryStore(MemoryReads):
         return self._tables.plant(session, policy, seed, entries, opened)
 
     async def raise_generation(
-        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = ""
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "", *, vacant: bool = False
     ) -> Raised | None:
         """Compare-and-set on the generation."""
         found = self._open(session)
-        if found is None or found.record.generation != seen:
+        if found is None or found.record.generation != seen or (vacant and found.record.worker is not None):
             return None
         if found.record.owner not in ("", owner) and found.record.deadline > self._now():
             return None
@@ -114,10 +114,14 @@ class MemoryStore(MemoryReads):
         found.record = replace(found.record, worker=worker, owner="", deadline=0.0, seen_at=now, linked_at=linked_at)
         return True
 
-    async def park(self, session: str, seen: Raised, seq: int) -> bool:
+    async def now(self) -> float:
+        """The clock that it was given."""
+        return self._now()
+
+    async def park(self, session: str, seen: Raised, seq: int, until: float) -> bool:
         """The worker agreed to end: nobody's session, at the next generation."""
         found = self._current(session, seen)
-        if found is None or found.record.seq != seq:
+        if found is None or found.record.seq != seq or self._now() >= until:
             return False
         self._raise(found, Raised(seen.generation + 1, secrets.token_hex(NONCE_BYTES)), "", 0.0, "parked")
         return True

@@ -48,7 +48,7 @@ def calls(store: RedisStore, writer: Writer):
         "sessions": listed,
         "sweep": store.sweep_chunks,
         "end": lambda: store.end(session),
-        "park": lambda: store.park(session, Raised(writer.generation, writer.nonce), 1),
+        "park": lambda: store.park(session, Raised(writer.generation, writer.nonce), 1, 1e11),
         "rewind": lambda: store.rewind(back, 1, Raised(writer.generation + 1, "n"), "front", 1.0),
         "kept_states": lambda: store.kept_states(session),
         "pin": lambda: store.pin(session, Pin("p", 1, writer.etag)),

@@ -13,6 +13,10 @@ from support.commits import POLICY, chunk, claim, entry, fresh_session, opened
 WORKER = WorkerAddress("docker", "wrk_a", "/run/bascule/a.sock", 4000)
 
 
+LATER = 1e11
+"""A time that no test lives to see."""
+
+
 async def test_a_new_session_is_open_and_empty(store):
     """What `create` gives is what `read` gives."""
     session = fresh_session()
@@ -131,6 +135,28 @@ async def test_a_record_tells_why_its_generation_was_raised(store):
         assert (await store.read(session)).cause == cause
 
 
+async def test_a_worker_that_was_published_meanwhile_is_not_taken_from_the_session(store):
+    """Whoever saw none raises only if there is none still; whoever saw it die raises all the same."""
+    session = fresh_session()
+    await store.create(session, POLICY)
+    raised = await store.raise_generation(session, 0, "front", 30.0, vacant=True)
+    assert await store.publish(session, raised, WORKER)
+    assert await store.raise_generation(session, 1, "other", 30.0, vacant=True) is None
+    assert (await store.read(session)).worker == WORKER
+    assert await store.raise_generation(session, 1, "other", 30.0)
+
+
+async def test_an_agreement_to_end_runs_out(store):
+    """Whoever stood still after the worker agreed, parks nothing: it may have begun something since (trace 13)."""
+    writer = await opened(store)
+    await writer.commit()
+    seen = Raised(writer.generation, writer.nonce)
+    now = await store.now()
+    assert not await store.park(writer.session, seen, 1, now - 0.001)
+    assert (await store.read(writer.session)).cause != "parked"
+    assert await store.park(writer.session, seen, 1, now + 60.0)
+
+
 async def test_parking_raises_and_takes_the_worker_away_in_one_step(store):
     """By whoever knows generation, nonce and seq; anyone may wake it, and a late commit is fenced."""
     writer = await opened(store)
@@ -138,16 +164,16 @@ async def test_parking_raises_and_takes_the_worker_away_in_one_step(store):
     seen = Raised(writer.generation, writer.nonce)
     await store.publish(writer.session, seen, WORKER)
     before = await store.read(writer.session)
-    assert not await store.park(writer.session, dataclasses.replace(seen, nonce="0" * 32), 1)
-    assert not await store.park(writer.session, dataclasses.replace(seen, generation=seen.generation + 1), 1)
-    assert not await store.park(writer.session, seen, 0)
-    assert not await store.park(fresh_session(), seen, 1)
+    assert not await store.park(writer.session, dataclasses.replace(seen, nonce="0" * 32), 1, LATER)
+    assert not await store.park(writer.session, dataclasses.replace(seen, generation=seen.generation + 1), 1, LATER)
+    assert not await store.park(writer.session, seen, 0, LATER)
+    assert not await store.park(fresh_session(), seen, 1, LATER)
     assert await store.read(writer.session) == before
-    assert await store.park(writer.session, seen, 1)
+    assert await store.park(writer.session, seen, 1, LATER)
     parked = await store.read(writer.session)
     assert (parked.generation, parked.worker, parked.owner, parked.deadline) == (seen.generation + 1, None, "", 0.0)
     assert (parked.cause, parked.nonce == seen.nonce) == ("parked", False)
-    assert not await store.park(writer.session, seen, 1)
+    assert not await store.park(writer.session, seen, 1, LATER)
     assert (await writer.commit()).answer is Answer.FENCED
     woken = await claim(store, writer.session, parked.generation)
     assert (await woken.commit()).answer is Answer.OK
@@ -158,7 +184,7 @@ async def test_trace_7_a_commit_before_the_park_stops_it(store):
     writer = await opened(store)
     seen = Raised(writer.generation, writer.nonce)
     await writer.commit()
-    assert not await store.park(writer.session, seen, 0)
+    assert not await store.park(writer.session, seen, 0, LATER)
     assert (await writer.commit()).answer is Answer.OK
 
 

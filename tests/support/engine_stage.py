@@ -73,10 +73,10 @@ class FlakyStore(MemoryStore):
         await self._check()
         return await super().read(session)
 
-    async def raise_generation(self, *arguments: Any) -> Any:
+    async def raise_generation(self, *arguments: Any, **more: Any) -> Any:
         """See `Store`."""
         await self._check()
-        return await super().raise_generation(*arguments)
+        return await super().raise_generation(*arguments, **more)
 
     async def checkpoint(self, session: str, at: int | str | None = None) -> Any:
         """See `Store`."""

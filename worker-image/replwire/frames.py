@@ -47,7 +47,7 @@ class Kind:
     CLAIM: Final = 1  # json, manifest; then CHUNK × json["chunks"]. Once in a worker's life. Answer: WELCOME or REFUSED
     ATTACH: Final = 2  # json. A further link to a claimed worker. Answer: WELCOME or REFUSED
     REQUEST: Final = 3  # if_seq, id, type, body hash, stamp, principal, body
-    CONFIRM: Final = 4  # seq, id, receipt: this numbered request is committed; the receipt proves it to other front doors
+    CONFIRM: Final = 4  # seq, id, receipt: this numbered request is committed; the receipt proves it to others
     INTERRUPT: Final = 5  # target id or empty, reason (`interrupt`, `timeout`, `disconnect`). Answer: REPLY
     CANCEL: Final = 6  # target id. Answer: REPLY
     INPUT: Final = 7  # target id, text. Answer: REPLY

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import BlockingConnectionPool
@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError
 from orchestrator.stores.redis import facts
 from orchestrator.stores.redis.errors import FOREIGN, LOST, translated, unavailable
 from orchestrator.stores.redis.facts import WATCH, Syncing, still_syncs
-from orchestrator.stores.redis.wire import exchange, loads, pack
+from orchestrator.stores.redis.wire import Argument, exchange, loads, pack, run
 from replwire.errors import WireError
 
 BATCH_MAX: Final = 1000
@@ -39,7 +39,7 @@ SYNC_WAIT_MS: Final = 1500
 
 _QUESTIONS: Final = {Syncing.ASKED: pack((b"WAITAOF", 1, 0, SYNC_WAIT_MS)), Syncing.ALWAYS: pack(WATCH)}
 
-_SCRIPTS: Final = ("commit", "intend", "withdraw")
+_SCRIPTS: Final = ("commit", "intend", "withdraw", "raise", "park")
 
 
 class Packed(NamedTuple):
@@ -80,6 +80,13 @@ class CommitLine:
         if self._task is None:
             self._task = loop.create_task(self._serve())
         return answered
+
+    async def run(self, name: str, keys: Sequence[bytes], *arguments: Argument) -> Any:
+        """A script's reply, once it is as durable as a commit. Raises `WireError`."""
+        reply, _ = await self.submit(pack(run(name, keys, arguments)), is_commit=False)
+        if isinstance(reply, Exception):
+            raise translated(reply)
+        return reply
 
     async def close(self) -> None:
         """Send what waits, then leave."""

@@ -1,15 +1,19 @@
 #!lua
 -- Compare-and-set: generation + 1, a nonce, an owner and a deadline; the worker of before is no longer the session's.
 -- KEYS: 1 record
--- ARGV: 1 generation that was seen, 2 owner, 3 milliseconds until the deadline, 4 nonce, 5 cause
+-- ARGV: 1 generation that was seen, 2 owner, 3 milliseconds until the deadline, 4 nonce, 5 cause, 6 `1`: only
+--       when it has no worker now
 -- Answers: the new generation; nil when another one is current, or another owner's replacement is under way, or the session is
--- not open. Asked again with the same nonce: the same answer.
-local record = redis.call('HMGET', KEYS[1], 'status', 'generation', 'nonce', 'owner', 'deadline_ms')
+-- not open, or it has a worker although it must not. Asked again with the same nonce: the same answer.
+local record = redis.call('HMGET', KEYS[1], 'status', 'generation', 'nonce', 'owner', 'deadline_ms', 'worker')
 if record[1] ~= 'open' then
   return false
 end
 if record[3] == ARGV[4] then
   return tonumber(record[2])
+end
+if ARGV[6] == '1' and record[6] ~= '' then
+  return false
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -106,12 +106,17 @@ class RedisStore:
         return record_of(session, await self._calls.ask(b"HGETALL", session_keys(session).record))
 
     async def raise_generation(
-        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = ""
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "", *, vacant: bool = False
     ) -> Raised | None:
-        """Compare-and-set; asked twice with the same nonce, it raises once."""
+        """Compare-and-set; asked twice with the same nonce, it raises once. The first one ends no generation, and so it
+        need not be as durable as a commit."""
         nonce = secrets.token_hex(NONCE_BYTES)
-        arguments = (seen, owner, int(deadline_s * 1000), nonce, cause)
-        generation = await self._calls.run("raise", (session_keys(session).record,), *arguments)
+        keys, arguments = (
+            (session_keys(session).record,),
+            (seen, owner, int(deadline_s * 1000), nonce, cause, int(vacant)),
+        )
+        ask = self._line.run if seen else self._calls.run
+        generation = await ask("raise", keys, *arguments)
         return None if generation is None else Raised(int(generation), nonce)
 
     async def publish(self, session: str, raised: Raised, worker: WorkerAddress | None) -> bool:
@@ -119,10 +124,15 @@ class RedisStore:
         arguments = (raised.generation, raised.nonce, worker_text(worker))
         return bool(await self._calls.run("publish", (session_keys(session).record,), *arguments))
 
-    async def park(self, session: str, seen: Raised, seq: int) -> bool:
-        """The worker agreed to end; asked twice with the same nonce, it raises once."""
-        arguments = (seen.generation, seen.nonce, seq, secrets.token_hex(NONCE_BYTES))
-        return bool(await self._calls.run("park", (session_keys(session).record,), *arguments))
+    async def now(self) -> float:
+        """The server's clock."""
+        seconds, micros = await self._calls.ask(b"TIME")
+        return int(seconds) + int(micros) / 1e6
+
+    async def park(self, session: str, seen: Raised, seq: int, until: float) -> bool:
+        """The worker agreed to end; asked twice with the same nonce, it raises once, and as durably as `raise` does."""
+        arguments = (seen.generation, seen.nonce, seq, secrets.token_hex(NONCE_BYTES), int(until * 1000))
+        return bool(await self._line.run("park", (session_keys(session).record,), *arguments))
 
     async def touch(self, sessions: Sequence[str], linked: Collection[str] = ()) -> None:
         """`seen_at` is now, and `linked_at` where there is a link."""
