@@ -28,6 +28,8 @@ class ReplClient:
         self._socket = socket
         self._prefix = secrets.token_hex(4)
         self._count = 0
+        self.session = ""
+        """Id of the session, where whoever opened it noted it."""
         self.streamed: list[str] = []
         """Texts of the `stream` events of the last request."""
 

@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final
@@ -25,6 +25,7 @@ import structlog
 from orchestrator.auth.api_keys import ApiKeys
 from orchestrator.auth.chain import Chain
 from orchestrator.auth.dev_token import DevToken
+from orchestrator.auth.jwks_url import KeyRounds
 from orchestrator.auth.jwt_tokens import JwtIssuer
 from orchestrator.auth.rereading import AuthFileError
 from orchestrator.auth.revocations import Revocations
@@ -36,6 +37,7 @@ from orchestrator.ports import Authenticator, Runtime, Store
 from orchestrator.runtimes.folders import FolderError, Folders
 from orchestrator.runtimes.state_lock import StateError, only_server
 from orchestrator.settings import Settings, SettingsError, check_for_serving
+from orchestrator.stores.blobs_folder import FolderBlobs
 from orchestrator.stores.embedded import EmbeddedError, EmbeddedRedis, start_embedded
 from orchestrator.stores.limits import StoreLimits
 from orchestrator.telemetry.metrics import Metrics
@@ -72,6 +74,7 @@ class _StoreParts:
     store: Store
     private: EmbeddedRedis | None
     """The Redis that is ours to end."""
+    blobs: FolderBlobs | None
 
 
 def run(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -105,10 +108,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         except StateError as error:
             raise StartError(str(error)) from None
         door = await _build(settings, _server_name(folder_name), parts)
-        announce(f"ready {door.url}")
-        _log.info("server started", url=door.url, metrics_port=door.metrics_port)
-        gc.collect()
-        gc.freeze()
+        if not ended.is_set():
+            announce(f"ready {door.url}")
+            _log.info("server started", url=door.url, metrics_port=door.metrics_port)
+            gc.collect()
+            gc.freeze()
         await ended.wait()
         _log.info("server stopping")
     _log.info("server stopped")
@@ -117,11 +121,13 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
 async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack) -> HttpServer:
     """Every part of the server of that name, each to be ended by `parts` in the reverse order."""
     metrics = Metrics(version())
-    authenticator = build_authenticator(settings)
+    authenticator, rounds = build_authenticator(settings)
     config = settings.engine_config()
     found = await _build_store(settings, metrics)
     if found.private is not None:
         parts.push_async_callback(found.private.stop_even_if_found)
+    if found.blobs is not None:
+        parts.push_async_callback(found.blobs.close)
     await _look_at_store(found.store)
     runtime = await build_runtime(settings, config)
     engine = Engine(
@@ -136,6 +142,8 @@ async def _build(settings: Settings, name: str, parts: contextlib.AsyncExitStack
     except ListenError as error:
         raise StartError(str(error)) from None
     _say_what_this_is(settings)
+    await rounds.start(lambda outcome: metrics.jwks_fetches.labels(outcome).inc())
+    parts.push_async_callback(rounds.close)
     await engine.start()
     parts.push_async_callback(_drain(door, engine, settings.drain_timeout_s))
     await door.start()
@@ -184,10 +192,11 @@ def _signals() -> asyncio.Event:
     return ended
 
 
-def build_authenticator(settings: Settings) -> Authenticator:
-    """All ways to prove who one is that are set up; raises `SettingsError`."""
+def build_authenticator(settings: Settings) -> tuple[Authenticator, KeyRounds]:
+    """All ways to prove who one is that are set up, and who fetches keys for them; raises `SettingsError`."""
     try:
-        return Chain([authenticator for _, authenticator in ways_to_prove(settings)], revocations(settings))
+        ways = ways_to_prove(settings)
+        return Chain([authenticator for _, authenticator in ways], revocations(settings)), key_rounds(ways)
     except (AuthFileError, ValueError) as error:
         raise SettingsError(f"auth: {error}") from None
 
@@ -203,6 +212,12 @@ def ways_to_prove(settings: Settings) -> list[tuple[str, Authenticator]]:
     return found
 
 
+def key_rounds(ways: Sequence[tuple[str, Authenticator]]) -> KeyRounds:
+    """Of the issuers among them whose keys are at an address."""
+    issuers = [way for _, way in ways if isinstance(way, JwtIssuer)]
+    return KeyRounds([issuer.fetched for issuer in issuers if issuer.fetched is not None])
+
+
 def revocations(settings: Settings) -> Callable[[Principal], bool]:
     """Who is refused all the same; raises `AuthFileError`."""
     file = settings.auth.revocations_file
@@ -210,6 +225,7 @@ def revocations(settings: Settings) -> Callable[[Principal], bool]:
 
 
 async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
+    blobs = _blobs_of(settings)
     private, url = None, settings.redis.url
     if url is not None:
         address = url.get_secret_value()
@@ -219,13 +235,24 @@ async def _build_store(settings: Settings, metrics: Metrics) -> _StoreParts:
         except EmbeddedError as error:
             raise StartError(str(error)) from None
         address = private.url
-    return _StoreParts(_store_at(address, settings, metrics), private)
+    return _StoreParts(_store_at(address, settings, metrics, blobs), private, blobs)
+
+
+def _blobs_of(settings: Settings) -> FolderBlobs | None:
+    if settings.blobs.folder is None:
+        return None
+    blobs = FolderBlobs(settings.blobs.folder)
+    try:
+        blobs.prepare()
+    except OSError as error:
+        raise StartError(f"blobs.folder: {error.filename}: {error.strerror}: choose another folder") from None
+    return blobs
 
 
 async def _look_at_store(store: Store) -> None:
-    """Say what of its settings loses data. One that is away may come; one that refuses us is a mistake of ours."""
+    """One that is away may come; one that refuses us is a mistake of ours."""
     try:
-        facts = await store.facts()
+        await store.facts()
     except WireError as error:
         if error.details.get("cause") != REFUSED:
             return
@@ -234,20 +261,26 @@ async def _look_at_store(store: Store) -> None:
             "the Redis refuses us: look at the user and password in --redis-url, BASCULE_REDIS__PASSWORD "
             "or BASCULE_REDIS__PASSWORD_FILE"
         ) from None
-    for warning in facts.warnings:
-        _log.warning("store doubted", cause=warning)
 
 
-def _store_at(address: str, settings: Settings, metrics: Metrics) -> Store:
+def _store_at(address: str, settings: Settings, metrics: Metrics, blobs: FolderBlobs | None) -> Store:
     from orchestrator.stores.redis import RedisStore
 
-    password = settings.redis.password
+    redis = settings.redis
+    limits = StoreLimits(
+        ids_kept=settings.all_limits()["ids_kept_max"],
+        states_kept=redis.states_kept,
+        pins_max=redis.pins_max,
+        lineage_max=redis.lineage_max,
+    )
     try:
         return RedisStore(
             address,
-            password=password.get_secret_value() if password else None,
-            limits=StoreLimits(ids_kept=settings.all_limits()["ids_kept_max"]),
+            password=redis.password.get_secret_value() if redis.password else None,
+            limits=limits,
             on_batch=metrics.commit_batch.observe,
+            blobs=blobs,
+            object_bytes_min=settings.blobs.min_bytes,
         )
     except ValueError as error:
         raise SettingsError(f"redis.url: {error}") from None

@@ -56,11 +56,16 @@ class Channel(Protocol):
         """Say goodbye, with a code of `replwire.errors.CLOSE_CODES`."""
 
 
+class ProofUnavailableError(Exception):
+    """Nobody can tell now whether what was shown is good; the message may be told. The same may be good later."""
+
+
 class Authenticator(Protocol):
     """Turns what a client shows into a Principal."""
 
     def authenticate(self, token: str) -> Principal:
-        """Raises `WireError("unauthenticated")`, always with the same words and in the same time."""
+        """Raises `WireError("unauthenticated")`, always with the same words and in the same time; or
+        `ProofUnavailableError`."""
 
     def stands(self, principal: Principal) -> bool:
         """Whether a principal that was let in would be let in now, as it was: not expired or revoked, its key known."""

@@ -12,13 +12,16 @@ from pydantic import Field as Setting
 from orchestrator.auth.jwt_config import JwtConfig
 from orchestrator.core.sandbox import MIB, SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
+from orchestrator.stores.limits import OBJECT_BYTES_MIN, StoreLimits
 from orchestrator.transports.configuration import ChannelConfig, HttpConfig
 
-__all__ = ["Auth", "Bubblewrap", "Channel", "Docker", "Engine", "Keys", "Log", "Redis", "Sandbox", "Server"]
+__all__ = ["Auth", "Blobs", "Bubblewrap", "Channel", "Docker", "Engine", "Keys", "Log", "Redis", "Sandbox", "Server"]
 
 MEMORY_BYTES_MIN: Final = 32 * MIB
 """Of a worker: with less its interpreter does not come up."""
 PORT_MAX: Final = 65535
+STORE_LIMITS: Final = StoreLimits()
+"""As they are by default."""
 
 _COUNTED: Final = Setting(ge=0)
 _MEASURED: Final = Setting(gt=0, allow_inf_nan=False)
@@ -102,6 +105,24 @@ class Redis(BaseModel):
     model_config = _STRICT
     url: SecretStr | None = None
     password: SecretStr | None = None
+    states_kept: Annotated[int, Setting(ge=1)] = STORE_LIMITS.states_kept
+    """Last states of a session that it may go back to or be forked from, the current one included. Each costs what
+    changed since the one before."""
+    pins_max: Annotated[int, _COUNTED] = STORE_LIMITS.pins_max
+    """States of a session that are kept under a name."""
+    lineage_max: Annotated[int, Setting(ge=1)] = STORE_LIMITS.lineage_max
+    """Sessions that share what they hold: a session and its forks. One more is a copy, which shares nothing."""
+
+
+class Blobs(BaseModel):
+    """Where large parts of sessions' states lie."""
+
+    model_config = _STRICT
+    folder: Path | None = None
+    """A folder that all front doors share; without one everything is in Redis. Once set, it is part of the store: keep
+    it, and back it up, with Redis."""
+    min_bytes: Annotated[int, _COUNTED] = OBJECT_BYTES_MIN
+    """Parts of that size and more go there."""
 
 
 class Keys(BaseModel):

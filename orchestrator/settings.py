@@ -25,10 +25,12 @@ from pydantic_settings import SettingsError as SourceError
 
 from orchestrator.auth.installation_keys import InstallationKeys, InstallationKeysError, kept_keys, key_of_text
 from orchestrator.auth.jwt_config import JwtConfig
+from orchestrator.core.hosts import is_loopback
 from orchestrator.core.sandbox import SandboxSpec
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.setting_sections import (
     Auth,
+    Blobs,
     Bubblewrap,
     Channel,
     Docker,
@@ -40,7 +42,7 @@ from orchestrator.setting_sections import (
     Server,
 )
 from orchestrator.setting_variables import NESTING, PREFIX, misspelt
-from orchestrator.transports.configuration import ChannelConfig, HttpConfig, is_loopback
+from orchestrator.transports.configuration import ChannelConfig, HttpConfig
 from replwire.limits import LIMITS, default_limits
 
 FILE_SUFFIX: Final = "_file"
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
     docker: Docker = Docker()
     bubblewrap: Bubblewrap = Bubblewrap()
     redis: Redis = Redis()
+    blobs: Blobs = Blobs()
     keys: Keys = Keys()
     limits: dict[str, Annotated[int, Setting(ge=0)]] = {}
     log: Log = Log()

@@ -22,7 +22,7 @@ from orchestrator.runtimes.asking import said_by
 from orchestrator.runtimes.bubblewrap_ground import PROBE, find_bwrap
 from support.nginx import find_nginx
 
-pytest_plugins = ["support.servers", "support.terminals"]
+pytest_plugins = ["support.reckoning", "support.servers", "support.terminals"]
 
 PROBE_TIMEOUT_S = 10.0
 WORKER_IMAGE = "bascule-worker:latest"

@@ -7,14 +7,23 @@ from __future__ import annotations
 import fnmatch
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 FILE: Final = Path(__file__).with_name("reasons.toml")
 
 OWN_RUNNER: Final = "python-differs-too"
 """The reason that needs no entry: Python's own runner, in the same kind of sandbox, does not get it either."""
+
+UNSAVED: Final = "unsaved"
+"""The reason of what reaches a name that was told as `unsaved` and went with its worker; it needs no entry either."""
+
+WITHOUT_ENTRY: Final = {
+    OWN_RUNNER: "Python's own doctest runner does not get it in the same sandbox either",
+    UNSAVED: "it reaches a name that was told as `unsaved` before its worker was killed",
+}
+"""For the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,12 @@ class Table:
     flags: Mapping[str, tuple[str, ...]]
     """The option flags that a module's own test gives to doctest, by module."""
     reasons: tuple[Reason, ...]
+    under_fire: tuple[Reason, ...] = ()
+    """Those that count only when workers are killed meanwhile."""
+
+    def for_fire(self) -> Table:
+        """The table of a run in which workers are killed."""
+        return replace(self, reasons=self.reasons + self.under_fire)
 
     def why_left_out(self, module: str) -> str | None:
         """The reason, or None for a module that runs."""
@@ -66,5 +81,10 @@ def load(file: Path = FILE) -> Table:
     return Table(
         left_out={item["modules"]: item["why"] for item in data["left_out"]},
         flags={item["module"]: tuple(item["flags"]) for item in data["flags"]},
-        reasons=tuple(Reason(item["name"], item["why"], tuple(item["examples"])) for item in data["reasons"]),
+        reasons=_reasons(data["reasons"]),
+        under_fire=_reasons(data.get("under_fire", ())),
     )
+
+
+def _reasons(items: Iterable[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    return tuple(Reason(item["name"], item["why"], tuple(item["examples"])) for item in items)

@@ -14,10 +14,12 @@ from typing import Any, Final, Literal
 
 from loadtests.client import Payload, ReplClient, RequestFailed
 from loadtests.conformance.compare import Example, examples_of, is_equal, shown
-from loadtests.conformance.reasons import OWN_RUNNER, Table
+from loadtests.conformance.fire import Fire, Gunner
+from loadtests.conformance.reasons import OWN_RUNNER, UNSAVED, Table
 
 EXTRACT: Final = Path(__file__).with_name("extract.py")
 MODULE_TIMEOUT_S: Final = 180.0
+MODULE_TIMEOUT_UNDER_FIRE_S: Final = 900.0
 OPEN_TRIES_MAX: Final = 10
 OPEN_WAIT_S: Final = 0.5
 NOT_HERE: Final = frozenset({"ImportError", "ModuleNotFoundError", "SkipTest"})
@@ -44,6 +46,8 @@ class Judged:
     kind: Kind
     seen: str
     reason: str = ""
+    lost: tuple[str, ...] = ()
+    """Names that it reaches and that went with a worker, told as `unsaved` before."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,8 @@ class Report:
     """Entries of the table that nothing needed."""
     python: str = ""
     wall_s: float = 0.0
+    kills: int = 0
+    """Workers that were killed before an example."""
 
     def of(self, kind: Kind) -> list[Judged]:
         """The examples that ended so."""
@@ -80,6 +86,7 @@ class _Run:
     report: Report
     names: asyncio.Queue[str]
     tell: Callable[[str], None]
+    fire: Fire | None
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[ReplClient]:
@@ -97,11 +104,15 @@ class _Run:
 
 
 async def run(
-    url: str, token: str, table: Table, *, sessions: int, modules: Sequence[str] = (), tell: Callable[[str], None]
-) -> Report:
-    """Every candidate module, or those named, with a few sessions at once; raises `ConnectionError` when it can't."""
-    started = time.monotonic()
-    state = _Run(url, token, table, Report(), asyncio.Queue(), tell)
+    url: str, token: str, table: Table, *, sessions: int, modules: Sequence[str] = (), tell: Callable[[str], None],
+    fire: Fire | None = None,
+) -> Report:  # fmt: skip
+    """Every candidate module, or those named, with a few sessions at once; raises `ConnectionError` when it can't.
+
+    `fire`: kill the workers meanwhile.
+    """
+    started, table = time.monotonic(), table.for_fire() if fire else table
+    state = _Run(url, token, table, Report(), asyncio.Queue(), tell, fire)
     for name in modules or await _candidates(state):
         state.names.put_nowait(name)
     async with asyncio.TaskGroup() as tasks:
@@ -117,7 +128,7 @@ async def run(
 
 async def _open(client: ReplClient) -> None:
     """A session with a worker; waits while the server says that it has no room."""
-    await client.request("open")
+    client.session = (await client.request("open")).get("session", "")
     for _ in range(OPEN_TRIES_MAX - 1):
         try:
             await client.eval("None")
@@ -165,7 +176,7 @@ async def _work(state: _Run) -> None:
     while not state.names.empty():
         name = state.names.get_nowait()
         try:
-            async with asyncio.timeout(MODULE_TIMEOUT_S):
+            async with asyncio.timeout(MODULE_TIMEOUT_UNDER_FIRE_S if state.fire else MODULE_TIMEOUT_S):
                 await _run_module(state, name)
         except CallFailed as error:
             (state.report.absent if error.name in NOT_HERE else state.report.broken)[name] = str(error)
@@ -177,11 +188,13 @@ async def _run_module(state: _Run, name: str) -> None:
     flags = state.table.flags.get(name, ())
     judged: list[Judged] = []
     async with state.session() as client:
+        gunner = Gunner(client, state.fire)
         for described in await _call(client, f"examine({name!r})"):
-            await client.eval(RESET_TEXT_FILE if name.endswith(".txt") else RESET.format(name=name))
+            await gunner.prepare(RESET_TEXT_FILE if name.endswith(".txt") else RESET.format(name=name))
             for example in examples_of(described, flags):
                 if not example.skipped:
-                    judged.append(await _judge(client, example))
+                    judged.append(await _judge(gunner, example))
+        state.report.kills += gunner.kills
     if any(item.kind != "equal" for item in judged):
         judged = _with_reasons(judged, await _control(state, name, flags), state.table)
     state.report.judged += judged
@@ -189,13 +202,15 @@ async def _run_module(state: _Run, name: str) -> None:
         state.tell(f"{name}: {sum(item.kind == 'equal' for item in judged)} of {len(judged)} equal")
 
 
-async def _judge(client: ReplClient, example: Example) -> Judged:
+async def _judge(gunner: Gunner, example: Example) -> Judged:
     try:
-        payload: Payload = await client.eval(example.source)
+        payload: Payload = await gunner.example(example.source)
     except RequestFailed as error:
         return Judged(example, "failed", str(error))
     seen = shown(payload)
-    return Judged(example, "equal" if is_equal(example, seen) else "failed", seen.words)
+    equal, lost = is_equal(example, seen), tuple(gunner.losses.reached(example.source))
+    gunner.losses.ran(example.source, equal=equal)
+    return Judged(example, "equal" if equal else "failed", seen.words, lost=lost)
 
 
 async def _control(state: _Run, name: str, flags: Sequence[str]) -> dict[str, list[Any]]:
@@ -219,7 +234,7 @@ def _with_reason(item: Judged, control: dict[str, list[Any]], table: Table) -> J
     reason = table.reason_of(item.example.name)
     if reason is not None:
         return Judged(item.example, "differs", item.seen, reason.name)
-    return item
+    return Judged(item.example, "differs", item.seen, UNSAVED, item.lost) if item.lost else item
 
 
 def is_of_test_package(example: Example) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from orchestrator.core.principal import Principal
-from orchestrator.ports import Authenticator
+from orchestrator.ports import Authenticator, ProofUnavailableError
 from replwire.errors import WireError
 
 REFUSAL: Final = "no valid token"
@@ -32,9 +32,13 @@ class Chain:
         self._revoked = revoked
 
     def authenticate(self, token: str) -> Principal:
-        """The first Principal found; raises `unauthenticated`."""
+        """The first Principal found; raises `unauthenticated`, or `ProofUnavailableError` when nobody knew the token
+        and one of them cannot tell now."""
         found = [_ask(authenticator, token[:TOKEN_CHARS_MAX]) for authenticator in self._authenticators]
-        known = [principal for principal in found if principal is not None]
+        known = [answer for answer in found if isinstance(answer, Principal)]
+        unsure = [answer for answer in found if isinstance(answer, ProofUnavailableError)]
+        if unsure and not known:
+            raise unsure[0]
         if not known or len(token) > TOKEN_CHARS_MAX or self._revoked(known[0]):
             raise refusal()
         return known[0]
@@ -44,8 +48,10 @@ class Chain:
         return not self._revoked(principal) and any(one.stands(principal) for one in self._authenticators)
 
 
-def _ask(authenticator: Authenticator, token: str) -> Principal | None:
+def _ask(authenticator: Authenticator, token: str) -> Principal | ProofUnavailableError | None:
     try:
         return authenticator.authenticate(token)
+    except ProofUnavailableError as error:
+        return error
     except WireError:
         return None

@@ -16,7 +16,7 @@ from typing import Any, Final
 from orchestrator.auth.chain import TOKEN_CHARS_MAX
 from orchestrator.auth.jwt_tokens import JwtIssuer, TokenRefusedError, read_claims, read_header
 from orchestrator.core.principal import Principal
-from orchestrator.ports import Authenticator
+from orchestrator.ports import Authenticator, ProofUnavailableError
 from replwire.errors import WireError
 
 _TOO_LONG: Final = f"it has more than {TOKEN_CHARS_MAX} characters"
@@ -91,6 +91,9 @@ def _asked(authenticator: Authenticator, token: str) -> Principal | str:
         )
     except TokenRefusedError as error:
         return str(error)
+    except ProofUnavailableError as error:
+        cause = authenticator.fetched.cause if isinstance(authenticator, JwtIssuer) and authenticator.fetched else None
+        return f"{error}: {cause}"
     except WireError:
         return _UNKNOWN
 

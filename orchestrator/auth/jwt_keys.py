@@ -1,4 +1,4 @@
-"""The keys of an issuer: read from a file, each good for the one algorithm of its entry and for no other.
+"""The keys of an issuer, as a file or an address has them: each good for the algorithm of its entry and no other.
 
 What cannot be used safely is refused when it is read, not when a token comes: a secret that is too short, a public
 key in the place of a secret, a private key in the place of a public one, a weak one.
@@ -35,6 +35,9 @@ KEYS_MAX: Final = 100
 """In one set."""
 KID_CHARS_MAX: Final = 256
 
+Where = Path | str
+"""The file or the address that an error names."""
+
 _KINDS: Final = {"HS256": "oct", "RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
 
 
@@ -46,7 +49,7 @@ class JwtKey(NamedTuple):
 
 
 class JwtKeys(NamedTuple):
-    """Those of one file. `by_kid` is empty for a file that holds one key without a name."""
+    """Those of one file or address. `by_kid` is empty for one that holds one key without a name."""
 
     all: tuple[JwtKey, ...]
     by_kid: Mapping[str, JwtKey]
@@ -59,10 +62,10 @@ class JwtKeys(NamedTuple):
 
 
 def read_jwt_keys(config: JwtConfig) -> JwtKeys:
-    """The keys of an entry; raises `AuthFileError`."""
+    """The keys of an entry whose keys are in a file; raises `AuthFileError`."""
     path = config.file
     if config.jwks_file is not None:
-        return _jwks(path, config.algorithm)
+        return read_jwks(path, text_of(path, JWKS_BYTES_MAX), config.algorithm)
     text = text_of(path, JWKS_BYTES_MAX)
     if config.secret_file is not None:
         found = JwtKey(_name_of(text.encode()), checked_secret(path, text))
@@ -75,7 +78,7 @@ def _name_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()[:16]}"
 
 
-def checked_secret(path: Path, text: str) -> bytes:
+def checked_secret(path: Where, text: str) -> bytes:
     """A secret for HS256, without the white space around it; raises `AuthFileError`."""
     secret = text.strip().encode("utf-8")
     _check_strength(path, secret)
@@ -84,7 +87,7 @@ def checked_secret(path: Path, text: str) -> bytes:
     return secret
 
 
-def _check_strength(path: Path, secret: bytes) -> None:
+def _check_strength(path: Where, secret: bytes) -> None:
     if len(secret) < SECRET_BYTES_MIN or len(set(secret)) < SECRET_SIGNS_MIN:
         raise AuthFileError(
             f"{path}: a secret has {SECRET_BYTES_MIN} bytes at least, {SECRET_SIGNS_MIN} of them different: "
@@ -92,7 +95,7 @@ def _check_strength(path: Path, secret: bytes) -> None:
         )
 
 
-def _pem(path: Path, text: str) -> Any:
+def _pem(path: Where, text: str) -> Any:
     if "PRIVATE KEY" in text:
         raise AuthFileError(f"{path}: a private key has no place here: give the public one (`openssl pkey -pubout`)")
     try:
@@ -101,7 +104,7 @@ def _pem(path: Path, text: str) -> Any:
         raise AuthFileError(f"{path}: no public key as PEM: {error}") from None
 
 
-def _checked_public(path: Path, key: Any, algorithm: str) -> Any:
+def _checked_public(path: Where, key: Any, algorithm: str) -> Any:
     match algorithm, key:
         case "RS256", RSAPublicKey():
             if key.key_size < RSA_BITS_MIN:
@@ -115,9 +118,10 @@ def _checked_public(path: Path, key: Any, algorithm: str) -> Any:
     return key
 
 
-def _jwks(path: Path, algorithm: str) -> JwtKeys:
+def read_jwks(path: Where, text: str, algorithm: str) -> JwtKeys:
+    """The keys of a set (RFC 7517) that are for signatures by this algorithm; raises `AuthFileError`."""
     try:
-        rows = decode_object(text_of(path, JWKS_BYTES_MAX), depth_max=JWKS_DEPTH_MAX).get("keys")
+        rows = decode_object(text, depth_max=JWKS_DEPTH_MAX).get("keys")
     except WireError as error:
         raise AuthFileError(f"{path}: {error.message}") from None
     if not isinstance(rows, list) or len(rows) > KEYS_MAX or not all(isinstance(row, dict) for row in rows):
@@ -141,7 +145,7 @@ def _is_meant(row: Mapping[str, Any], algorithm: str) -> bool:
     )
 
 
-def _from_jwk(path: Path, row: Mapping[str, Any], algorithm: str) -> tuple[str, JwtKey]:
+def _from_jwk(path: Where, row: Mapping[str, Any], algorithm: str) -> tuple[str, JwtKey]:
     kid = row.get("kid", "")
     if not isinstance(kid, str) or len(kid) > KID_CHARS_MAX:
         raise AuthFileError(f"{path}: a `kid` is text of at most {KID_CHARS_MAX} characters")

@@ -19,10 +19,12 @@ import jwt
 import structlog
 
 from orchestrator.auth.chain import refusal
+from orchestrator.auth.jwks_url import FetchedKeys
 from orchestrator.auth.jwt_config import LEEWAY_S, LIFETIME_S_MAX, JwtConfig
-from orchestrator.auth.jwt_keys import JwtKey, JwtKeys, read_jwt_keys
+from orchestrator.auth.jwt_keys import JwtKey, read_jwt_keys
 from orchestrator.auth.rereading import Reread
 from orchestrator.core.principal import SCOPES, Principal, is_subject, is_tenant
+from orchestrator.ports import ProofUnavailableError
 from replwire.envelopes import Json, decode_object
 from replwire.errors import WireError
 from replwire.limits import LIMITS
@@ -58,10 +60,12 @@ class JwtIssuer:
     ) -> None:
         self.config = config
         self._now = now
-        self._keys: Reread[JwtKeys] = Reread(config.file, lambda _: read_jwt_keys(config), monotonic=monotonic)
+        self.fetched = FetchedKeys(config, monotonic=monotonic) if config.jwks_url is not None else None
+        """The keys, if somebody has to fetch them: see `KeyRounds`."""
+        self._source = self.fetched or Reread(config.file, lambda _: read_jwt_keys(config), monotonic=monotonic)
 
     def authenticate(self, token: str) -> Principal:
-        """The token's Principal; raises `unauthenticated`."""
+        """The token's Principal; raises `unauthenticated`, or `ProofUnavailableError` while there are no keys."""
         try:
             return self.verify(token)
         except TokenRefusedError as error:
@@ -72,22 +76,32 @@ class JwtIssuer:
         """Whether it has not expired, and the key that vouched for it is still one of ours."""
         if principal.expires_at <= self._now():
             return False
-        return any(principal.authority == self._authority(key) for key in self._keys.content.all)
+        keys = self._source.content
+        return keys is not None and any(principal.authority == self._authority(key) for key in keys.all)
 
     def _authority(self, key: JwtKey) -> str:
         return f"jwt {self.config.issuer} {key.name}"
 
     def verify(self, token: str) -> Principal:
-        """The token's Principal; raises `TokenRefusedError`."""
+        """The token's Principal; raises `TokenRefusedError` and `ProofUnavailableError`."""
         header = read_header(token)
         if header.get("alg") != self.config.algorithm:
             raise TokenRefusedError(f"it is not signed by {self.config.algorithm}, the algorithm of this issuer's keys")
-        key = self._keys.content.find(header.get("kid"))
-        if key is None:
-            raise TokenRefusedError("no key of ours has its `kid`")
+        key = self._key(token, header.get("kid"))
         claims = self._signed_claims(token, key)
         expires_at = _checked_times(claims, self._now())
         return self._principal(token, claims, key, expires_at)
+
+    def _key(self, token: str, kid: object) -> JwtKey:
+        keys = self._source.content
+        if keys is None and read_claims(token).get("iss") == self.config.issuer:
+            raise ProofUnavailableError(f"the keys of {self.config.issuer} can't be had now")
+        key = keys.find(kid) if keys is not None else None
+        if key is not None:
+            return key
+        if self.fetched is not None:
+            self.fetched.want()
+        raise TokenRefusedError("no key of ours has its `kid`")
 
     def _signed_claims(self, token: str, key: JwtKey) -> Json:
         config = self.config

@@ -13,7 +13,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 FLAGS: Final[tuple[tuple[str, str, dict[str, Any], str], ...]] = (
     ("--embedded", "embedded", {"is_flag": True}, "Sandboxes by bubblewrap and a private Redis; for laptops."),
     ("--runtime", "runtime", {"type": click.Choice(["docker", "bubblewrap"])}, "What makes the workers."),
-    ("--redis-url", "redis.url", {}, "Where sessions are kept: redis://, rediss:// or unix://."),
+    ("--redis-url", "redis.url", {}, "Where sessions are kept: redis://, rediss://, unix:// or redis+sentinel://."),
     ("--host", "server.host", {}, "Address to listen on; localhost is IPv4 and IPv6 [localhost]."),
     ("--port", "server.port", {"type": int}, "Port to listen on; 0 takes a free one [8765]."),
     ("--metrics-port", "server.metrics_port", {"type": int}, "A port of its own for /metrics."),

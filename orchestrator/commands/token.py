@@ -101,6 +101,8 @@ def inspect(shown: str, output: str, keys_file: str | None, config: Path | None,
 
     Exit code 0 when it would be let in, else 1.
     """
+    import asyncio
+
     from orchestrator import app, settings
     from orchestrator.auth.inspecting import inspect_token
     from orchestrator.auth.rereading import AuthFileError
@@ -108,6 +110,7 @@ def inspect(shown: str, output: str, keys_file: str | None, config: Path | None,
     try:
         loaded = settings.load(nested({"auth__keys_file": keys_file}, more), config)
         ways, revoked = app.ways_to_prove(loaded), app.revocations(loaded)
+        asyncio.run(app.key_rounds(ways).refresh())
     except (settings.SettingsError, AuthFileError, ValueError) as error:
         raise Wrong(str(error)) from None
     report = inspect_token((sys.stdin.read() if shown == "-" else shown).strip(), ways, revoked)

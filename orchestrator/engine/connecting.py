@@ -107,6 +107,8 @@ class Connector:
         if self._task is not None and not self._task.done() and self._task is not asyncio.current_task():
             self._task.cancel()
         self._task = asyncio.create_task(self._guarded(work))
+        # A decision that another one takes the place of may never have begun.
+        self._task.add_done_callback(lambda _: work.close())
 
     def aside(self, work: Coroutine[Any, Any, None]) -> None:
         """Work that decides nothing about the worker, beside what does."""

@@ -107,15 +107,20 @@ class Conversation:
     async def _serve(self, request: Request) -> None:
         self._lapse.check()
         check_scope(self.principal, request.type, self.role)
-        if self.services.draining and request.type in _NEW_WORK:
-            raise WireError("draining", "this front door is going away", retry_after_ms=GOING_AWAY_RETRY_MS)
+        if request.type in _NEW_WORK:
+            self._check_not_draining()
         if request.type in _WITH_WORKER:
             session = self.session
             if session is None or request.session not in (None, session.id):
                 session = await self.bound(request.session)
+                self._check_not_draining()  # what is not begun when the client hears of it is not begun at all
             session.submit(request, self)
         else:
             await self._handlers.serve(request)
+
+    def _check_not_draining(self) -> None:
+        if self.services.draining:
+            raise WireError("draining", "this front door is going away", retry_after_ms=GOING_AWAY_RETRY_MS)
 
     async def _refused(self, refused: RefusedMessage) -> None:
         self.services.metrics.bad_messages.inc()
@@ -143,6 +148,16 @@ class Conversation:
             self.unbind()
         self.session, self.role = session, role
         await session.attach(self, cursor)
+
+    @property
+    def in_touch(self) -> frozenset[LiveSession]:
+        """The one that it is bound to, and those that still owe it an answer."""
+        return frozenset((*self._owing, *(() if self.session is None else (self.session,))))
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a message of the client's is being served here, apart from what its sessions owe it."""
+        return self._lapse.in_message or bool(self._tasks)
 
     def unbind(self) -> None:
         """Leave the session running."""
@@ -202,8 +217,7 @@ class Conversation:
 
     async def let_finish(self) -> None:
         """Until what was asked for and runs is answered; what waits is not started any more."""
-        bound = () if self.session is None else (self.session,)
-        ends = [end for session in {*self._owing, *bound} for end in let_finish(session, self)]
+        ends = [end for session in self.in_touch for end in let_finish(session, self)]
         await asyncio.gather(*ends, *self._tasks, return_exceptions=True)
 
     async def send_away(self, reason: str) -> None:

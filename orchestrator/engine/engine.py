@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
 from orchestrator.core.principal import Principal
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.conversation import Conversation
+from orchestrator.engine.draining import Drain
 from orchestrator.engine.overview import Overview
 from orchestrator.engine.own_workers import OwnWorkers
 from orchestrator.engine.services import Services
@@ -24,9 +24,6 @@ from orchestrator.telemetry.metrics import Metrics
 from replwire.errors import WireError
 
 _log = structlog.get_logger("bascule.engine")
-
-DRAIN_POLL_S: Final = 0.05
-"""Between looks at what still runs."""
 
 Check = tuple[str, bool, str]
 """Name, whether it is well, and words."""
@@ -84,7 +81,7 @@ class Engine:
         found: list[Check] = [("draining", not draining, "going away" if draining else "serving")]
         try:
             facts = await self._services.ask_store()
-            found.append(("store", True, f"{facts.software}, durable: {facts.durable}"))
+            found.append(("store", True, "; ".join((f"{facts.software}, durable: {facts.durable}", *facts.warnings))))
         except WireError as error:
             found.append(("store", False, error.message))
         ready = self._sessions.workers_ready
@@ -92,14 +89,8 @@ class Engine:
         return found
 
     async def drain(self, timeout_s: float) -> None:
-        """No new work; what runs may end and be committed in time; then the clients are told to come back elsewhere."""
-        self._services.draining = True
-        deadline = self._services.clock.monotonic() + timeout_s
-        # A bounded poll: sessions become idle in many places, and a drain happens once.
-        while self._services.clock.monotonic() < deadline and any(item.is_busy for item in self._sessions.live):
-            await asyncio.sleep(DRAIN_POLL_S)
-        for conversation in tuple(self._conversations):
-            await conversation.go_away()
+        """See `Drain`. Once: a second call would find nobody."""
+        await Drain(self._services, lambda: self._sessions.live, self._conversations).run(timeout_s)
 
     async def close(self) -> None:
         """After `drain`: release workers that cannot outlive us, the runtime and the store."""

@@ -18,6 +18,7 @@ from orchestrator.core.encoding import canonical_bytes
 from orchestrator.core.export_format import ExportReader, Kind
 from orchestrator.core.export_format import Record as FileRecord
 from orchestrator.core.ids import RANDOM_BYTES, is_session_id, session_id
+from orchestrator.core.journal import read_entry
 from orchestrator.core.policy import ACTING_OUTSIDE, effective_limits
 from orchestrator.core.principal import Principal, is_tenant
 from orchestrator.core.session import OpenId, Record, Seed, SessionPolicy
@@ -99,16 +100,13 @@ class Importer:
         new.entry_bytes += len(data)
         if len(new.entries) >= JOURNAL_ENTRIES_MAX or new.entry_bytes > JOURNAL_BYTES_MAX:
             raise WireError("too_large", f"the journal is over {JOURNAL_BYTES_MAX} bytes", limit="JOURNAL_BYTES_MAX")
-        entry = _object(data)
-        seq, id_, type_ = entry.get("seq"), entry.get("id"), entry.get("type")
-        if not (isinstance(seq, int) and isinstance(id_, str) and isinstance(type_, str)):
-            raise _wrong("a journal entry")
-        if new.entries and seq != new.entries[-1].seq + 1:
+        entry = read_entry(data)
+        if new.entries and entry.seq != new.entries[-1].seq + 1:
             raise _wrong("a journal with holes")
-        sealed = self._services.vault.seal_entry(new.tenant, new.session, seq, data)
-        hashed = body_hash(type_, canonical_bytes(entry.get("body")))
-        new.entries.append(Entry(seq, id_, hashed, sealed))
-        new.last_etag = str(entry.get("etag"))
+        sealed = self._services.vault.seal_entry(new.tenant, new.session, entry.seq, data)
+        hashed = body_hash(entry.type, canonical_bytes(entry.body))
+        new.entries.append(Entry(entry.seq, entry.id, hashed, sealed))
+        new.last_etag = entry.etag
 
     async def _take_chunk(self, new: _Arriving, data: bytes) -> None:
         item, plain = data[:32], data[32:]
@@ -151,7 +149,7 @@ class Importer:
             subject=principal.subject,
             durability=told["durability"] if told.get("durability") in _DURABILITIES else "commit",
             image=image if image in self._images else self._images[0],
-            name=name if isinstance(name, str) else "",
+            name=name if isinstance(name, str) and name.isprintable() else "",
             idle_timeout_s=_lower(float(limits["idle_timeout_s"]), told.get("idle_timeout_s")),
             limits=granted,
             acts_outside=not ACTING_OUTSIDE.isdisjoint(principal.scopes),

@@ -46,6 +46,13 @@ class FolderBlobs:
         self._deadline_s = deadline_s
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
 
+    def prepare(self) -> None:
+        """Make the folder, and see that objects can be written into it; raises `OSError`."""
+        self._make_folder(self._root)
+        probe = self._root / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        _write(probe, b"")
+        probe.unlink()
+
     async def put(self, name: str, data: bytes) -> None:
         """Durable when this returns; one that is there stays as it is."""
         check_name(name)

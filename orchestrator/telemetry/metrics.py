@@ -102,6 +102,10 @@ class Metrics:
         self.auth_failures = Counter(
             "bascule_auth_failures", "Tokens refused, by how they were shown.", ["method"], registry=registry
         )
+        self.jwks_fetches = Counter(
+            "bascule_jwks_fetches", "Rounds for the keys at a `jwks_url`, by how they ended.", ["outcome"],
+            registry=registry,
+        )  # fmt: skip
 
     def _make_session_metrics(self, registry: CollectorRegistry) -> None:
         self.sessions = Gauge("bascule_sessions", "Sessions in this server's hand.", ["state"], registry=registry)

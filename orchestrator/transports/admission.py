@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -14,6 +15,10 @@ from orchestrator.transports.problems import problem
 from orchestrator.transports.proving import Guest, Prover, Refusal
 
 __all__ = ["Admission", "Guest", "Refusal"]
+
+_GOING_AWAY: Final = "this front door is going away; connect again"
+GOING_AWAY_RETRY_S: Final = 1
+"""When to: others are there, or this one is back by then."""
 
 
 class Admission:
@@ -33,7 +38,7 @@ class Admission:
         """Hold a place for this client as long as the block runs; raises `Refusal`. `by_ticket`: it may show one."""
         address = self._prover.addresses.of(request)
         if self.closed:
-            raise self._no_room("draining", "this front door is going away; connect again")
+            raise Refusal("draining", problem(503, "draining", _GOING_AWAY, retry_after_s=GOING_AWAY_RETRY_S))
         self.check_origin(request)
         with self._place(address, self._by_address, self._config.connections_per_address_max, "address"):
             proving = self._prover

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +28,11 @@ class ChannelConfig:
     """Pings and pongs from a client; beyond it close 1008."""
     close_timeout_s: float = 3.0
     """How long a goodbye may take; beyond it the connection is dropped."""
+
+    @property
+    def vanished_after_s(self) -> float:
+        """How long a client's machine may say nothing to what it was sent. One that reads slowly has its own limit."""
+        return max(self.heartbeat_s + self.pong_timeout_s, self.slow_client_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,3 @@ class HttpConfig:
     def bytes_max(self, limit: str) -> int:
         """The limit of a file's size that has this name; 0 for none."""
         return {"upload_bytes_max": self.upload_bytes_max, "import_bytes_max": self.import_bytes_max}.get(limit, 0)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

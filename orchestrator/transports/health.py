@@ -42,6 +42,10 @@ class Health:
             text = "".join(f"[{'+' if well else '-'}] {name}: {words}\n" for name, well, words in checks) + text
         return web.Response(status=200 if ready else 503, text=text, headers=_NO_STORE)
 
+    def forget(self) -> None:
+        """Something has changed: whoever asks next hears of it."""
+        self._kept_until = 0.0
+
     def metrics(self) -> web.Response:
         """Everything that is counted, for Prometheus."""
         return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE, **_NO_STORE})

@@ -10,16 +10,17 @@ from typing import Any, Final, Protocol
 import structlog
 from aiohttp import web
 
+from orchestrator.core.hosts import is_loopback
 from orchestrator.ports import Authenticator, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports import health, tickets
 from orchestrator.transports.addresses import Addresses, is_passed_on
 from orchestrator.transports.admission import Admission, Refusal
-from orchestrator.transports.configuration import HttpConfig, is_loopback
+from orchestrator.transports.configuration import HttpConfig
 from orchestrator.transports.connection import Connection, Places
 from orchestrator.transports.headers import put_on, refused_head
 from orchestrator.transports.health import Health
-from orchestrator.transports.listening import listen
+from orchestrator.transports.listening import forget_the_vanished, listen
 from orchestrator.transports.problems import problem
 from orchestrator.transports.proving import Prover
 from orchestrator.transports.rest.host import RestHost
@@ -99,6 +100,7 @@ class HttpServer:
         """Take the ports before anything else is started; who connects waits until `start`. Raises `ListenError`."""
         config = self._config
         self._sockets = listen(config.host, config.port)
+        forget_the_vanished(self._sockets, config.channel.vanished_after_s)
         self.port = self._sockets[0].getsockname()[1]
         if config.metrics_port is not None:
             self._metrics_sockets = listen(config.metrics_host, config.metrics_port)
@@ -119,8 +121,9 @@ class HttpServer:
             await web.SockSite(runner, listener).start()
 
     def refuse_new(self) -> None:
-        """From now on no WebSocket is let in; those inside and the health checks go on."""
+        """From now on nobody new is let in; those inside and the health checks go on."""
         self._admission.closed = True
+        self._health.forget()
 
     async def stop(self) -> None:
         """Send everyone away and release the ports."""

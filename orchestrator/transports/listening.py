@@ -16,6 +16,14 @@ class ListenError(Exception):
     """Nobody can listen there; the message says why and what to do."""
 
 
+def forget_the_vanished(sockets: list[socket.socket], after_s: float) -> None:
+    """A connection whose peer has not acknowledged for so long what it was sent is closed (RFC 5482), where the system
+    can do that. A client of server-sent events says nothing, so nothing else tells that it is no more."""
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        for listener in sockets:
+            listener.setsockopt(socket.IPPROTO_TCP, option, round(after_s * 1000))
+
+
 def listen(host: str, port: int) -> list[socket.socket]:
     """Bound and listening sockets, at least one; port 0 takes a free one. Raises `ListenError`."""
     if host != "localhost":

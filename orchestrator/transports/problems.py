@@ -62,6 +62,7 @@ STATUS_OF: Final[dict[str, int]] = {
     "idempotency_key_reused": 422,
     "upgrade_required": 426,
     "headers_too_large": 431,
+    "keys_unavailable": 503,
 }
 """Every `code` of a problem with its status."""
 

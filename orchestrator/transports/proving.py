@@ -18,7 +18,7 @@ from aiohttp import web
 
 from orchestrator.core.backoff import Backoff
 from orchestrator.core.principal import Principal
-from orchestrator.ports import Authenticator, TicketOffice
+from orchestrator.ports import Authenticator, ProofUnavailableError, TicketOffice
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.transports.addresses import Addresses
 from orchestrator.transports.configuration import HttpConfig
@@ -113,6 +113,8 @@ class Prover:
             principal = self._authenticator.authenticate(token)
         except WireError as error:
             raise self._wrong(method, address, digest, error=error) from None
+        except ProofUnavailableError as error:
+            raise self._unsure(error) from None
         self._remember(address, digest)
         return Guest(principal, address)
 
@@ -133,6 +135,12 @@ class Prover:
         known.move_to_end((address, digest))
         if len(known) > KNOWN_MAX:
             known.popitem(last=False)
+
+    def _unsure(self, error: ProofUnavailableError) -> Refusal:
+        """That is no failure of the client's, and does not count as one."""
+        said, wait_s = str(error), self._config.retry_after_s
+        code = "keys_unavailable"
+        return Refusal(code, problem(503, code, said, retry_after_s=wait_s, retryable=True))
 
     def _wrong(
         self, method: str, address: str, digest: str = "", *, error: WireError | None = None, hint: str = ""

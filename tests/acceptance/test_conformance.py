@@ -3,7 +3,8 @@
 import pytest
 
 from loadtests.conformance import reasons
-from loadtests.conformance.__main__ import as_text
+from loadtests.conformance.__main__ import FIRE, as_text
+from loadtests.conformance.fire import Fire, killer
 from loadtests.conformance.run import Report, is_of_test_package, run
 from support.server import TOKEN, Server
 
@@ -13,6 +14,14 @@ EXAMPLES_MIN = 2500
 
 HOST_EXAMPLES_MIN = 1000
 """Of the host's Python, which may lack it."""
+
+UNDER_FIRE = (
+    "statistics", "fractions", "collections", "difflib", "random", "heapq", "ipaddress", "datetime", "_threading_local",
+    "pickletools", "doctest", "importlib.metadata._functools",
+)  # fmt: skip
+"""Modules whose workers are killed in the test; all of them: `python -m loadtests.conformance --fire`."""
+
+UNDER_FIRE_EXAMPLES_MIN = 150
 
 
 async def conformance(server: Server) -> Report:
@@ -48,3 +57,19 @@ async def test_python_in_a_sandbox_is_python(embedded: Server) -> None:
     report = await conformance(embedded)
     assert count(report, test_package=False) >= HOST_EXAMPLES_MIN
     assert len(report.of("differs")) < 100
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.redis
+@pytest.mark.timeout(600)
+async def test_a_python_whose_worker_is_killed_at_every_fifth_example_is_python(embedded: Server) -> None:
+    """What differs reaches a name that was told as `unsaved`, or stands in the table of what is not kept."""
+    table, kill = reasons.load(), killer("bubblewrap", embedded.log_file, embedded.pid)
+    report = await run(
+        embedded.url, TOKEN, table, sessions=SESSIONS, tell=lambda line: None,
+        modules=UNDER_FIRE, fire=Fire(FIRE, kill),
+    )  # fmt: skip
+    assert report.passed, as_text(report, table.for_fire())
+    assert len(report.judged) >= UNDER_FIRE_EXAMPLES_MIN
+    assert report.kills >= UNDER_FIRE_EXAMPLES_MIN // FIRE // 2
+    assert len(report.of("equal")) > 0.8 * len(report.judged)

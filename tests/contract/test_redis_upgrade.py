@@ -1,4 +1,4 @@
-"""A real server with what release 0.1 wrote, or with another setting than before."""
+"""A real server with what release 0.1 wrote, with another setting than before, or with a damaged state."""
 
 import pytest
 
@@ -99,3 +99,16 @@ async def test_fewer_states_are_kept_after_the_setting_shrank(server):
             wanted = [chunk(b"%d" % number) for number in range(1, 12)]
             found = await store.chunks(writer.session, [item for item, _ in wanted])
             assert found == dict(wanted[number - 1] for number in kept)
+
+
+async def test_a_state_that_cannot_be_let_go_is_kept(server):
+    """Its row is damaged: commits go on, and nothing that it refers to is lost."""
+    async with connected(server.url, limits=StoreLimits(states_kept=2)) as store:
+        writer = await opened(store)
+        for seq in (1, 2):
+            await writer.commit(chunks=[chunk(b"%d" % seq)])
+        server.command("HDEL", session_keys(writer.session).states, "1:next")
+        assert (await writer.commit(chunks=[chunk(b"3")])).answer is Answer.OK
+        assert (await store.kept_states(writer.session)).seqs == (1, 2, 3)
+        wanted = [chunk(b"%d" % seq) for seq in (1, 2, 3)]
+        assert await store.chunks(writer.session, [item for item, _ in wanted]) == dict(wanted)

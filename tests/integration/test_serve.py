@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from support.client import connect
 from support.processes import leftovers
 from support.server import TOKEN
 from support.serving import START_TIMEOUT_S, logged, ready, serving
@@ -36,24 +35,6 @@ async def test_it_says_when_it_serves_and_ends_in_order(state: Path) -> None:
         assert TOKEN.encode() not in err
     assert leftovers(str(state)) == []
     assert list((state / "redis").glob("appendonlydir/*"))
-
-
-async def test_a_second_signal_ends_it_at_once(state: Path) -> None:
-    """The first one waits for the eval that runs; who cannot wait sends another."""
-    async with (
-        serving("--embedded", "--port", "0", "--state-dir", str(state), "--host", "127.0.0.1") as process,
-        connect(await ready(process), TOKEN) as client,
-    ):
-        running = await client.send("eval", {"code": "print('on', flush=True)\nwhile True: pass", "stream": True})
-        await client.wait_for(lambda envelope: envelope["type"] == "stream" and envelope["id"] == running)
-        process.send_signal(signal.SIGINT)
-        await logged(process, "server stopping")
-        process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 5) == 1
-    # Its Redis goes on, as after a kill -9, and is ended by the next server in order.
-    async with serving("--embedded", "--port", "0", "--state-dir", str(state), "--host", "127.0.0.1") as process:
-        await ready(process)
-    assert leftovers(str(state)) == []
 
 
 async def test_localhost_is_the_default(state: Path, require) -> None:

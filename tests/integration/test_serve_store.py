@@ -46,7 +46,7 @@ async def test_a_redis_that_refuses_us_is_said_at_once(
         assert b"wr0ng" not in err
 
 
-async def test_a_redis_that_loses_data_is_warned_of_and_one_that_comes_late_is_waited_for(
+async def test_s01_s10_a_redis_that_loses_data_is_warned_of_and_one_that_comes_late_is_waited_for(
     guarded_redis: RedisServer, state: Path
 ) -> None:
     """The settings that lose data are in the log; while it is away the server lives and is not ready."""
@@ -75,3 +75,38 @@ async def status_of(http: aiohttp.ClientSession, url: str) -> int:
     """What a probe sees."""
     async with http.get(url) as answer:
         return answer.status
+
+
+async def test_large_state_lies_in_the_folder_that_is_set(tmp_path: Path, state: Path) -> None:
+    """It is there for the next server, which is told the same folder; the session's end empties it."""
+    redis, folder = RedisServer(next(iter(binaries().values())), state), tmp_path / "blobs"
+    settings = {"BASCULE_BLOBS__FOLDER": str(folder), "BASCULE_ENGINE__SWEEP_INTERVAL_S": "0.05"}
+    try:
+        async with serving_with(redis, state, **settings) as process:
+            async with connect(await ready(process), TOKEN) as client:
+                session = (await client.ask("open", {"name": "large"}))["payload"]["session"]
+                await client.ask("eval", {"code": "import random; data = random.randbytes(1_000_000)"}, session=session)
+                before = await client.ask("eval", {"code": "sum(data), len(data)"}, session=session)
+            assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) > 1_000_000
+        async with serving_with(redis, state, **settings) as process:
+            async with connect(await ready(process), TOKEN) as client:
+                after = await client.ask("eval", {"code": "sum(data), len(data)"}, session=session)
+                assert after["payload"]["output"] == before["payload"]["output"]
+                await client.ask("close", session=session)
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    while any(file.is_file() for file in folder.rglob("*")):
+                        await asyncio.sleep(0.05)
+    finally:
+        redis.kill()
+
+
+async def test_a_folder_for_blobs_that_cannot_be_used_is_said_at_once(tmp_path: Path, state: Path) -> None:
+    """With its name and the reason."""
+    (tmp_path / "file").write_bytes(b"")
+    settings = {"BASCULE_BLOBS__FOLDER": str(tmp_path / "file" / "blobs"), "BASCULE_REDIS__URL": "redis://127.0.0.1:1"}
+    words = ("--runtime", "bubblewrap", "--port", "0", "--state-dir", str(state / "state"))
+    async with serving(*words, **settings) as process:
+        _, err = await asyncio.wait_for(process.communicate(), START_TIMEOUT_S)
+        assert process.returncode == 1
+        assert b"Error: blobs.folder: " in err.splitlines()[-1]
+        assert b"Not a directory" in err

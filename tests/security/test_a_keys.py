@@ -156,7 +156,7 @@ async def test_a12_a_broken_set_leaves_the_last_good_one_in_force(tmp_path: Path
 
 @pytest.mark.parametrize("url", ["https://id.example.com/jwks", "file:///etc/passwd", "data:application/json,{}"])
 def test_a12_an_address_is_no_file(tmp_path: Path, url: str) -> None:
-    """Nothing is fetched from anywhere."""
+    """Nothing is fetched for the setting that names a file."""
     issuer = Issuer(tmp_path / "keys", "ES256")
     with pytest.raises(AuthFileError, match="No such file"):
         read_jwt_keys(issuer.config("jwks_file", jwks_file=url))

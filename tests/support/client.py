@@ -27,6 +27,8 @@ class ReplClient:
         self._reader = asyncio.create_task(self._read())
         self._prefix = f"{time.time_ns():x}"
         self.closed = False
+        self.session = ""
+        """Id of the session, where whoever opened it noted it."""
 
     async def _read(self) -> None:
         async for message in self.socket:
@@ -81,6 +83,13 @@ class ReplClient:
         assert answer["type"] == "result", answer
         found: Envelope = answer["payload"]
         return found
+
+    async def over(self) -> int | None:
+        """The close code, once the other side has hung up."""
+        async with self._news:
+            while not self.closed:
+                await self._news.wait()
+        return self.socket.close_code
 
     def events(self, type_: str) -> list[Envelope]:
         """What came of a type, so far."""

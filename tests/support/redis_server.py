@@ -49,7 +49,8 @@ class RedisServer:
         """Start it and wait until it serves."""
         words = [word for name, value in self.settings.items() for word in (f"--{name}", *value.split(" "))]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([self.binary, *words], stdout=log, stderr=log)
+            # A file that may not grow is an error of a write (SIGXFSZ stays ignored), as a full disk is.
+            self.process = subprocess.Popen([self.binary, *words], stdout=log, stderr=log, restore_signals=False)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._serves():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -63,14 +64,15 @@ class RedisServer:
         except OSError:
             return False
 
-    def command(self, *words: str | bytes) -> bytes:
-        """Send one command on a connection of its own; the raw reply, as far as it comes at once."""
+    def command(self, *words: str | bytes, before: bytes = b"") -> bytes:
+        """Send one command, and what goes before it, on a connection of its own; the raw reply, as far as it comes at
+        once."""
         parts = [word if isinstance(word, bytes) else word.encode() for word in words]
         packed = b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)])
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2.0)
             connection.connect(str(self.socket))
-            connection.sendall(packed)
+            connection.sendall(before + packed)
             return connection.recv(1 << 20)
 
     def pause(self) -> None:

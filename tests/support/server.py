@@ -20,7 +20,8 @@ class Server:
     ) -> None:
         self._state = state
         self._module = module
-        self._arguments = arguments
+        self.arguments = arguments
+        """Of the next start, after those that every server of the tests has."""
         self.environment = environment or {}
         """Of the next start, beside ours."""
         self._process: asyncio.subprocess.Process | None = None
@@ -46,9 +47,9 @@ class Server:
             "--state-dir",
             str(self._state),
         )
-        log = (self._state.parent / "server.log").open("ab")
+        log = self.log_file.open("ab")
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", self._module, *words, *self._arguments,
+            sys.executable, "-m", self._module, *words, *self.arguments,
             stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self.environment}, start_new_session=True,
         )  # fmt: skip
         log.close()
@@ -61,9 +62,14 @@ class Server:
                     return
         raise AssertionError(f"the server ended with {await self._process.wait()}: {self.log()[-2000:]}")
 
+    @property
+    def log_file(self) -> Path:
+        """Where its stderr goes, over all starts."""
+        return self._state.parent / "server.log"
+
     def log(self) -> str:
         """What it wrote to stderr, over all starts."""
-        return (self._state.parent / "server.log").read_text(errors="replace")
+        return self.log_file.read_text(errors="replace")
 
     async def kill(self) -> None:
         """As the kernel's out-of-memory killer would."""

@@ -86,10 +86,15 @@ class Issuer:
         fields = {"issuer": ISSUER, "audience": AUDIENCE, "algorithm": self.algorithm, source: self.folder / name}
         return JwtConfig.model_validate({**fields, **more})
 
-    def toml(self, **more: str) -> str:
+    def config_at(self, url: str, **more: Any) -> JwtConfig:
+        """The server's entry for it, with its keys at an address."""
+        fields = {"issuer": ISSUER, "audience": AUDIENCE, "algorithm": self.algorithm, "jwks_url": url}
+        return JwtConfig.model_validate({**fields, **more})
+
+    def toml(self, config: JwtConfig | None = None, **more: str) -> str:
         """The same as a table of a settings file."""
-        config = self.config(**more).model_dump(mode="json", exclude_defaults=True)
-        return "\n".join(["[[auth.jwt]]", *(f"{name} = {json.dumps(value)}" for name, value in config.items())]) + "\n"
+        fields = (config or self.config(**more)).model_dump(mode="json", exclude_defaults=True)
+        return "\n".join(["[[auth.jwt]]", *(f"{name} = {json.dumps(value)}" for name, value in fields.items())]) + "\n"
 
     def claims(self, **changed: Any) -> dict[str, Any]:
         """Good ones, with changes; a change to `None` leaves a claim out."""

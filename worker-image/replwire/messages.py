@@ -292,7 +292,11 @@ EVENTS: Final[dict[str, Event]] = {
             "a result that went out as `kept` is committed now",
         ),
         Event("gap", {"from": "cursor", "to": "cursor"}, "events that are no longer kept; has no cursor"),
-        Event("going_away", {"retry_after_ms": "when to connect again"}, "this front door ends; sessions do not"),
+        Event(
+            "going_away",
+            {"retry_after_ms": "when to connect again"},
+            "this front door ends; sessions do not. What has no answer by now was not begun by it",
+        ),
     )
 }
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
 from bascule.answers import (
     Completeness,
     Completion,
-    Copied,
     HistoryEntry,
     Inspection,
-    Pin,
-    Rewound,
     Variable,
     answer_of,
 )  # fmt: skip
+from bascule.async_states import AsyncStates, Attach
 from bascule.callbacks import Callbacks, Prompt
 from bascule.connection import Connection
 from bascule.errors import NotFoundError, SessionGoneError
@@ -25,23 +23,18 @@ from bascule.evaluation import EvalOptions, Evaluation, MoreOptions, begin
 from bascule.events import Event, InputRequest
 from bascule.execution import AsyncExecution, Finished
 from bascule.files import AsyncFiles
-from bascule.requests import Json
 from bascule.results import ExecutionError, Result
 from replwire.frames import END_OF_INPUT
 
-Attach = Callable[[str], Awaitable["AsyncSession"]]
-"""Binds to a session of the same server, by its id, as its owner."""
 
-
-class AsyncSession:
+class AsyncSession(AsyncStates):
     """Made by `AsyncClient.open` and `AsyncClient.attach`.
 
     As a context manager it closes the session that it opened, and detaches from one that it attached to.
     """
 
     def __init__(self, connection: Connection, attach: Attach, *, is_owner: bool) -> None:
-        self.connection = connection
-        self._attach = attach
+        super().__init__(connection, attach)
         self.files = AsyncFiles(connection.ask)
         self._is_owner = is_owner
         self._is_over = False
@@ -171,42 +164,6 @@ class AsyncSession:
         said = await self._ask("history", **{"from": first, "to": last})
         return [answer_of(HistoryEntry, entry) for entry in said["entries"]]
 
-    # --- states -------------------------------------------------------------------------------------------------
-
-    async def rewind(self, seq: int) -> Rewound:
-        """Go back: names and files are as they were after eval `seq`, one of `states()`. It is a commit of its own.
-
-        What runs or waits raises `RolledBackError` where it is waited for. Raises `NotFoundError` for a state that is
-        not kept any more; its `details` have `kept`.
-        """
-        return answer_of(Rewound, await self._ask("rewind", seq=seq))
-
-    async def fork(self, seq: int | None = None, *, name: str | None = None) -> Self:
-        """A new session that begins with the last committed state, or that of `seq`; its random generators are
-        reseeded. As a context manager it closes the new session. Raises `NotFoundError`."""
-        said = answer_of(Copied, await self._ask("fork", seq=seq, name=name))
-        return cast(Self, await self._attach(said.session))
-
-    async def states(self) -> list[int]:
-        """Numbers of the states that `rewind`, `fork` and `pin` may name, the oldest first."""
-        return list((await self._kept())["states"])
-
-    async def pin(self, name: str, seq: int | None = None) -> Pin:
-        """Keep the last committed state, or that of `seq`, under a name for as long as the session; a name that is in
-        use moves. `client.open(from_=session.id, pin=name)` begins with it. Raises `NotFoundError`."""
-        return answer_of(Pin, await self._ask("pin", name=name, seq=seq))
-
-    async def unpin(self, name: str) -> None:
-        """Let go of a name. Raises `NotFoundError`."""
-        await self._ask("unpin", name=name)
-
-    async def pins(self) -> list[Pin]:
-        """The states that are kept under a name."""
-        return [answer_of(Pin, pin) for pin in (await self._kept())["pins"]]
-
-    async def _kept(self) -> Json:
-        return await self._ask("history", **{"from": 1, "to": 0})
-
     async def ping(self) -> None:
         """Return when the server has answered."""
         await self._ask("ping")
@@ -215,9 +172,6 @@ class AsyncSession:
         """Make the connection anew, and return when the server has answered over it."""
         await self.connection.reconnect()
         await self.ping()
-
-    async def _ask(self, type_: str, **payload: Any) -> Json:
-        return await self.connection.ask(type_, {name: value for name, value in payload.items() if value is not None})
 
     # --- the end ------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from bascule.events import Disconnected, Reconnected, place_of
 from bascule.inbox import Inbox, Lost, OnEvent
 from bascule.line import Line
 from bascule.requests import Budget, Json, Pending, Requests
-from bascule.resuming import Resumption
+from bascule.resuming import Resumption, check_history
 from bascule.settings import Settings
 from replwire.cursors import Cursor
 
@@ -44,6 +44,7 @@ class Connection:
         self._settings = settings
         self._requests = Requests(Budget(settings.buffer_bytes_max))
         self.inbox = Inbox(self._requests, on_event)
+        self._dialler = dialler
         self._line = Line(dialler, self._requests, self.inbox)
         self._task: asyncio.Task[None] | None = None
         self._is_ready = False
@@ -94,7 +95,7 @@ class Connection:
         if self._task.done():
             # It gave up; whoever asks again wants it to try again.
             self._task = asyncio.create_task(self._run(Lost("asked again")))
-        elif self._is_ready:
+        elif self._is_ready and self.inbox.retry_after is None:
             await self._line.send(pending)
         return pending
 
@@ -148,8 +149,9 @@ class Connection:
 
     async def _give_up(self, error: BasculeError) -> None:
         self._is_ready = False
-        self._fail_all(error)
         await self._line.hang_up()
+        # Last, so that whoever asks again because of it finds a task that is over.
+        self._fail_all(error)
 
     async def _listen(self) -> Lost:
         try:
@@ -210,20 +212,13 @@ class Connection:
             reply = await self._line.connect("attach", payload)
         finally:
             self.inbox.catching_up = False
-        self._check_history(reply)
+        await check_history(reply, self.inbox, self._dialler.record)
         generation = self.inbox.generation = int(reply.get("generation", 0))
         await Resumption(self._line.call, self._requests, self.inbox).decide(generation)
         while unsent := [pending for pending in self._requests if not pending.sent]:
             for pending in unsent:
                 await self._line.send(pending)
         self._is_ready = True
-
-    def _check_history(self, reply: Json) -> None:
-        """The server must have at least the commits that it confirmed to us. Raises `SessionError`."""
-        seq, etag, inbox = int(reply.get("seq", 0)), reply.get("etag"), self.inbox
-        if seq < inbox.seq or (seq == inbox.seq and inbox.etag and etag and etag != inbox.etag):
-            words = f"commit {inbox.seq} was confirmed, and the session is at {seq} now"
-            raise SessionError(words, code="session_regressed")
 
     def _fail_all(self, error: BasculeError) -> None:
         for pending in self._requests:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -13,6 +14,7 @@ from bascule.settings import Settings
 from replwire.messages import SUBPROTOCOL
 
 PATH: Final = "/v1/ws"
+RECORDS: Final = "/v1/sessions"
 GOODBYE_S: Final = 2.0
 """For the server to answer when we hang up."""
 
@@ -47,10 +49,32 @@ class Dialler:
                 ssl=self._tls if self._tls is not None else True,
             )  # fmt: skip
         except aiohttp.WSServerHandshakeError as refused:
-            raise _refusal(settings.url, refused) from None
+            raise _refusal(settings.url, refused.status, refused.headers) from None
         except (aiohttp.ClientError, OSError) as error:
             words = str(error) or type(error).__name__
             raise ConnectionError(f"no connection to the server at {settings.url}: {words}") from error
+
+    async def record(self, session: str) -> dict[str, Any] | None:
+        """What the store knows of a session, by HTTP; None where this server or this token does not show it.
+
+        Raises `ConnectionError`, or what the server could not do now.
+        """
+        settings = self.settings
+        url = f"http{settings.url.removeprefix('ws')}{RECORDS}/{session}"
+        try:
+            async with self._session().get(
+                url, headers={"Authorization": f"Bearer {settings.token}"}, allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=settings.connect_timeout_s),
+                ssl=self._tls if self._tls is not None else True,
+            ) as answer:  # fmt: skip
+                if answer.status >= 500 or answer.status == 429:
+                    raise _refusal(url, answer.status, answer.headers)
+                if answer.status != 200 or answer.content_type != "application/json":
+                    return None
+                found = await answer.json()
+                return found if isinstance(found, dict) else None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise ConnectionError(f"no answer from {url}: {str(error) or type(error).__name__}") from error
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
@@ -64,12 +88,12 @@ class Dialler:
             self._http = None
 
 
-def _refusal(url: str, refused: aiohttp.WSServerHandshakeError) -> BasculeError:
+def _refusal(url: str, status: int, headers: Mapping[str, str] | None) -> BasculeError:
     """A handshake's refusal. aiohttp keeps its status and headers, and not its body."""
-    code = _CODE_OF_STATUS.get(refused.status, "internal")
-    words = _WORDS_OF_STATUS.get(refused.status, f"refused the connection with status {refused.status}")
+    code = _CODE_OF_STATUS.get(status, "internal")
+    words = _WORDS_OF_STATUS.get(status, f"refused the connection with status {status}")
     payload: dict[str, Any] = {"code": code, "message": f"{url}: {words}"}
-    wait = refused.headers.get("Retry-After", "") if refused.headers else ""
+    wait = headers.get("Retry-After", "") if headers else ""
     if wait.isdigit():
         payload["retry_after_ms"] = int(wait) * 1000
     return error_of(payload)

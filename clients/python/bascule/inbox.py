@@ -79,9 +79,23 @@ class Inbox:
             return
         error = error_of(said)
         if error.code == "draining":
-            # Nothing happened to the request, and the next front door knows its id as well as this one.
+            self._turned_away(pending, error)
+        else:
+            self._refused(pending, error)
+
+    def _turned_away(self, pending: Pending, error: BasculeError) -> None:
+        """The next front door knows its id as well as this one. It was not begun, unless that is said, or it was sent
+        to another front door before. Raises `Lost` when nothing else is on its way here."""
+        pending.repeated = pending.repeated or bool(error.details.get("dispatched"))
+        pending.sent = pending.repeated
+        if not any(other.sent for other in self._requests):
             raise Lost(error.message, retry_after=error.retry_after)
-        self._refused(pending, error)
+
+    def _goes_away(self, event: GoingAway) -> None:
+        """What has no answer by now was not begun here."""
+        self.retry_after = event.retry_after
+        for pending in self._requests:
+            pending.sent = pending.sent and pending.repeated
 
     def _refused(self, pending: Pending, error: BasculeError) -> None:
         self._requests.forget(pending)
@@ -119,7 +133,7 @@ class Inbox:
             case Gap():
                 self._missed(event)
             case GoingAway():
-                self.retry_after = event.retry_after
+                self._goes_away(event)
             case RolledBack():
                 self._rolled_back(event)
             case Committed():

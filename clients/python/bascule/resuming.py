@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from bascule.errors import BasculeError, ForbiddenError, NotFoundError, OutcomeUnknownError
+from bascule.errors import BasculeError, ForbiddenError, NotFoundError, OutcomeUnknownError, SessionError
 from bascule.inbox import Inbox
 from bascule.kept import undone
 from bascule.requests import Json, Pending, Requests
@@ -28,6 +28,29 @@ PAGES_MAX: Final = 100
 
 Call = Callable[[str, Json], Awaitable[Json]]
 """Type and payload of a request in, its answer out."""
+
+
+Look = Callable[[str], Awaitable[Json | None]]
+"""A session's id in, its record as the store has it now out; None when that is not to be had."""
+
+
+async def check_history(reply: Json, inbox: Inbox, record: Look) -> None:
+    """The store must have the commits that were confirmed to us. Raises `SessionError`, or why it cannot be looked at.
+
+    `reply` is that to `attach`. A front door that says less than we know may have lost nothing: another one may have
+    made the last commits, and this one not have heard of them. So a lower seq is only a reason to look into the store.
+    Another etag at the same seq is proof: both were in the store, and one is there no more.
+    """
+    seq = int(reply.get("seq", 0))
+    if seq < inbox.seq:
+        stored = await record(reply["session"])
+        if stored is None:
+            return
+        reply, seq = stored, int(stored.get("seq", 0))
+    is_other = seq == inbox.seq and inbox.etag and reply.get("etag") and reply["etag"] != inbox.etag
+    if seq < inbox.seq or is_other:
+        words = f"commit {inbox.seq} was confirmed, and the session is at {seq} now"
+        raise SessionError(f"{words}, with another history" if is_other else words, code="session_regressed")
 
 
 class Resumption:

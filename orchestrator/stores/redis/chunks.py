@@ -18,8 +18,9 @@ PUT_BYTES_MAX: Final = 1024 * 1024
 CHUNKS_AT_ONCE: Final = 16
 """Read in one call."""
 
-READS_AT_ONCE: Final = CONNECTIONS_MAX - 2
-"""Calls for one state: the others' calls find a connection as well."""
+READS_AT_ONCE: Final = CONNECTIONS_MAX // 2
+"""Calls that read chunks, of all sessions: the others' calls find a connection as well. More would only help where the
+server is far away: one that is near is busy with a single one."""
 
 Chunks = Sequence[tuple[bytes, bytes]]
 
@@ -32,6 +33,7 @@ class ChunkShelf:
         self._limits = limits
         self._objects = objects
         self._object_bytes_min = object_bytes_min
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
 
     async def send_ahead(self, session: str, chunks: Chunks) -> Chunks:
         """Put what does not travel with its commit; what is left does."""
@@ -76,19 +78,17 @@ class ChunkShelf:
 
     async def read(self, session: str, references: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """By content id, over several connections at once; those absent are left out."""
-        key, turns = session_keys(session).chunks, asyncio.Semaphore(READS_AT_ONCE)
-
-        async def read_part(part: Sequence[bytes]) -> dict[bytes, bytes]:
-            async with turns:
-                replies = await self._calls.ask(b"HMGET", key, *part)
-                found = {item: data for item, data in zip(part, replies, strict=True) if data is not None}
-                return found if self._objects is None else await self._objects.resolved(found)
-
-        starts = range(0, len(references), CHUNKS_AT_ONCE)
+        parts = (references[at : at + CHUNKS_AT_ONCE] for at in range(0, len(references), CHUNKS_AT_ONCE))
         read: dict[bytes, bytes] = {}
-        for part in await asyncio.gather(*(read_part(references[at : at + CHUNKS_AT_ONCE]) for at in starts)):
+        for part in await asyncio.gather(*(self._read(session_keys(session).chunks, part) for part in parts)):
             read |= part
         return read
+
+    async def _read(self, key: bytes, part: Sequence[bytes]) -> dict[bytes, bytes]:
+        async with self._reads:
+            replies = await self._calls.ask(b"HMGET", key, *part)
+        found = {item: data for item, data in zip(part, replies, strict=True) if data is not None}
+        return found if self._objects is None else await self._objects.resolved(found)
 
 
 def _parts(chunks: Chunks) -> Iterator[list[tuple[bytes, bytes]]]:

@@ -136,10 +136,16 @@ end
 -- One in and one out; after the setting shrank two, and no commit pays for all of it.
 for _ = 1, math.min(2, states - ARGV[14]) do
   next_row = next_row or redis.call('HGET', KEYS[5], oldest .. ':next')
+  if not next_row then
+    -- What is damaged is kept: nothing that is referred to may go.
+    break
+  end
   local successor, from = string.match(next_row, '^(%d+) ()')
-  for at = from, #next_row, width do
+  if from <= #next_row then
     -- @include counts
-    let_go(KEYS[8], KEYS[9], ARGV[15] == '1' and KEYS[11], string.sub(next_row, at, at + width - 1), 1)
+    for at = from, #next_row, width do
+      let_go(KEYS[8], KEYS[9], ARGV[15] == '1' and KEYS[11], string.sub(next_row, at, at + width - 1), 1)
+    end
   end
   redis.call('HDEL', KEYS[5], oldest, oldest .. ':references', oldest .. ':next')
   oldest, states, next_row = successor, states - 1, nil

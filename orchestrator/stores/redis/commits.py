@@ -1,8 +1,8 @@
 """Commits of all sessions on one connection: what has gathered while the last batch was away goes as the next one.
 
-A batch is one pipeline: one script call for each commit and for each intent, and where the server syncs its file in its
-own time, a WAITAOF at the end, which covers the writes of this connection only. The library repeats nothing; an answer
-that was lost is asked for once more with the same arguments, within the same deadline.
+A batch is one pipeline: one script call for each commit and for each intent, and at the end a question: has the server
+synced the writes of this connection (WAITAOF), or, where it syncs always, are its settings still so. The library
+repeats nothing; an answer that was lost is asked for once more with the same arguments, within the same deadline.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError
 
 from orchestrator.stores.redis import facts
 from orchestrator.stores.redis.errors import FOREIGN, LOST, translated, unavailable
-from orchestrator.stores.redis.facts import Syncing
+from orchestrator.stores.redis.facts import WATCH, Syncing, still_syncs
 from orchestrator.stores.redis.wire import exchange, loads, pack
 from replwire.errors import WireError
 
@@ -36,6 +36,8 @@ FACTS_FRESH_S: Final = 10.0
 
 SYNC_WAIT_MS: Final = 1500
 """How long WAITAOF may wait; shorter than the deadline, so that its answer is seen."""
+
+_QUESTIONS: Final = {Syncing.ASKED: pack((b"WAITAOF", 1, 0, SYNC_WAIT_MS)), Syncing.ALWAYS: pack(WATCH)}
 
 _SCRIPTS: Final = ("commit", "intend", "withdraw")
 
@@ -61,6 +63,7 @@ class CommitLine:
         self._on_batch = on_batch
         self._connection: AbstractConnection | None = None
         self._syncing = Syncing.NEVER_KNOWN
+        self._evicts = False
         self._facts_until = 0.0
         self._waiting: deque[Packed] = deque()
         self._waiting_bytes = 0
@@ -143,12 +146,11 @@ class CommitLine:
     async def _ask_once(self, connection: AbstractConnection, batch: list[Packed]) -> list[Packed]:
         """Answer all that have an answer; those that met a server without the script are given back."""
         packed = [item.data for item in batch]
-        if self._syncing is Syncing.ASKED:
-            packed.append(pack((b"WAITAOF", 1, 0, SYNC_WAIT_MS)))
+        question = _QUESTIONS.get(self._syncing)
+        if question is not None:
+            packed.append(question)
         replies = await exchange(connection, packed, len(packed))
-        durable = "fsync" if self._syncing is Syncing.ALWAYS else "memory"
-        if self._syncing is Syncing.ASKED:
-            durable = self._synced(replies.pop())
+        durable = "memory" if question is None else self._durable(replies.pop())
         unknown = []
         for item, reply in zip(batch, replies, strict=True):
             if isinstance(reply, NoScriptError):
@@ -157,12 +159,18 @@ class CommitLine:
                 item.answered.set_result((reply, durable))
         return unknown
 
-    def _synced(self, reply: Any) -> str:
+    def _durable(self, reply: Any) -> str:
+        """What the answer to the question says of the batch; an unexpected one has all asked anew."""
+        if self._syncing is Syncing.ALWAYS:
+            if still_syncs(reply):
+                return "fsync"
+            self._facts_until = 0.0
+            return "memory"
         if isinstance(reply, Exception):
             # The append-only file was switched off under us.
             self._facts_until = 0.0
             return "memory"
-        return "fsync" if reply[0] >= 1 else "memory"
+        return "fsync" if reply[0] >= 1 and not self._evicts else "memory"
 
     async def _connected(self) -> AbstractConnection:
         if self._connection is None:
@@ -181,7 +189,8 @@ class CommitLine:
         for loaded in replies[: len(_SCRIPTS)]:
             if isinstance(loaded, Exception):
                 raise loaded
-        self._syncing = facts.read(replies[len(_SCRIPTS) :]).syncing
+        found = facts.read(replies[len(_SCRIPTS) :])
+        self._syncing, self._evicts = found.syncing, found.evicts
         self._facts_until = asyncio.get_running_loop().time() + FACTS_FRESH_S
 
     async def _drop(self) -> None:

@@ -13,10 +13,13 @@ from orchestrator.stores.redis.wire import Command
 ASK: Final[tuple[Command, ...]] = (
     (b"INFO", b"server"),
     (b"INFO", b"persistence"),
+    (b"INFO", b"memory"),
     (b"CONFIG", b"GET", b"appendfsync"),
-    (b"CONFIG", b"GET", b"maxmemory-policy"),
 )
 """What is asked; the replies go to `read`."""
+
+WATCH: Final[Command] = (b"CONFIG", b"GET", b"appendfsync", b"appendonly", b"maxmemory", b"maxmemory-policy")
+"""What is asked behind each batch of commits of a server that syncs always; the reply goes to `still_syncs`."""
 
 VERSION_MIN: Final = (7, 0)
 """Of the server: before it, a script could be refused half-way."""
@@ -40,20 +43,35 @@ class Facts(NamedTuple):
 
     port: StoreFacts
     syncing: Syncing
+    evicts: bool
+    """Whether it may throw a session away that it has on disk."""
 
 
 def read(replies: Sequence[Any]) -> Facts:
     """Facts from the replies to `ASK`; CONFIG may have been refused. Raises `WireError` if the server is too old."""
-    server, persistence = _lines(replies[0]), _lines(replies[1])
-    settings = _pairs(replies[2]) | _pairs(replies[3])
+    server, persistence, memory = (_lines(reply) for reply in replies[:3])
+    settings = _pairs(replies[3])
     version = _version(server)
     if version < VERSION_MIN:
         raise unavailable(f"{_name(server)} is too old, 7.0 is the least")
     syncing = _syncing(version, persistence.get("aof_enabled") == "1", settings.get("appendfsync"))
-    durable = "memory" if syncing is Syncing.NEVER_KNOWN else "fsync"
-    found = "fsync" if syncing is Syncing.ALWAYS else "memory"
-    warnings = tuple(_warnings(syncing, persistence, settings))
-    return Facts(StoreFacts(_name(server), durable, warnings, found), syncing)
+    evicts = _evicts(memory.get("maxmemory"), memory.get("maxmemory_policy"))
+    durable = "memory" if syncing is Syncing.NEVER_KNOWN or evicts else "fsync"
+    found = "fsync" if syncing is Syncing.ALWAYS and not evicts else "memory"
+    warnings = tuple(_warnings(syncing, persistence, memory, has_config="appendfsync" in settings))
+    return Facts(StoreFacts(_name(server), durable, warnings, found), syncing, evicts)
+
+
+def still_syncs(reply: Any) -> bool:
+    """Whether the server says, after a batch, that what it wrote is on the disk before any reply, and stays."""
+    settings = _pairs(reply)
+    syncs = settings.get("appendfsync") == "always" and settings.get("appendonly") == "yes"
+    return syncs and not _evicts(settings.get("maxmemory"), settings.get("maxmemory-policy"))
+
+
+def _evicts(limit: str | None, policy: str | None) -> bool:
+    """`volatile-…` takes keys that end some time anyway; nothing is taken without a limit. Unknown is feared."""
+    return limit is None or policy is None or (limit != "0" and policy.startswith("allkeys"))
 
 
 def _syncing(version: tuple[int, ...], append_only: bool, appendfsync: str | None) -> Syncing:
@@ -64,18 +82,20 @@ def _syncing(version: tuple[int, ...], append_only: bool, appendfsync: str | Non
     return Syncing.ASKED if version >= _WAITAOF_SINCE else Syncing.NEVER_KNOWN
 
 
-def _warnings(syncing: Syncing, persistence: Mapping[str, str], settings: Mapping[str, str]) -> list[str]:
+def _warnings(
+    syncing: Syncing, persistence: Mapping[str, str], memory: Mapping[str, str], *, has_config: bool
+) -> list[str]:
     found = []
     if persistence.get("aof_enabled") != "1":
         found.append("appendonly is off: commits are told as `memory`")
+    elif not has_config:
+        found.append("CONFIG GET is refused: whether appendfsync is `always` is not known")
     elif syncing is Syncing.NEVER_KNOWN:
         found.append("appendfsync is not `always` and the server has no WAITAOF: commits are told as `memory`")
     elif syncing is Syncing.ASKED:
         found.append("appendfsync is not `always`: each commit waits for the next sync, up to a second")
-    policy = settings.get("maxmemory-policy")
-    if policy is None:
-        found.append("CONFIG GET is refused: whether keys may be evicted is not known")
-    elif policy != "noeviction":
+    policy = memory.get("maxmemory_policy")
+    if policy != "noeviction":
         found.append(f"maxmemory-policy is `{policy}`: the server may throw sessions away; set `noeviction`")
     if persistence.get("aof_last_write_status", "ok") != "ok":
         found.append("the last write to the append-only file failed")

@@ -6,7 +6,8 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = 0
-for _, id in ipairs(ARGV) do
+for at = 1, #ARGV do
+  local id = ARGV[at]
   if redis.call('HEXISTS', KEYS[1], id) == 1 and redis.call('HEXISTS', KEYS[2], id) == 0 then
     found = found + redis.call('ZADD', KEYS[3], 'NX', now, id)
   end

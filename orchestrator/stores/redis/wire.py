@@ -17,6 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
+from orchestrator.stores.redis.sentinels import PrimaryPool, is_sentinel, place_of
+
 Argument = bytes | str | int
 Command = tuple[Argument, ...]
 
@@ -97,25 +99,21 @@ def _check_database(url: str) -> None:
 
 
 def connections(url: str, password: str | None = None) -> BlockingConnectionPool:
-    """Connections to `redis://`, `rediss://` or `unix://`, without any retry of the library's own.
+    """Connections to `redis://`, `rediss://`, `unix://` or `redis+sentinel://`, without any retry of the library's own.
 
     The library never times a single read out: each exchange has one deadline, set by who makes it. Raises `ValueError`
     for an address that can't be meant.
     """
+    settings: dict[str, Any] = {
+        "max_connections": CONNECTIONS_MAX, "timeout": CALL_DEADLINE_S, "protocol": PROTOCOL, "socket_timeout": None,
+        "socket_connect_timeout": CALL_DEADLINE_S, "retry": Retry(NoBackoff(), 0), "retry_on_timeout": False,
+        "health_check_interval": 0, "driver_info": None, **({} if password is None else {"password": password}),
+    }  # fmt: skip
+    if is_sentinel(url):
+        place = place_of(url)
+        return PrimaryPool(place._replace(settings={**place.settings, **settings}))
     _check_database(url)
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS_MAX,
-        timeout=CALL_DEADLINE_S,
-        protocol=PROTOCOL,
-        socket_timeout=None,
-        socket_connect_timeout=CALL_DEADLINE_S,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_timeout=False,
-        health_check_interval=0,
-        driver_info=None,
-        **({} if password is None else {"password": password}),
-    )
+    return BlockingConnectionPool.from_url(url, **settings)
 
 
 async def exchange(connection: AbstractConnection, packed: Sequence[bytes], replies: int) -> list[Any]:

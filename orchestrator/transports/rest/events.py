@@ -12,9 +12,9 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from orchestrator.core.encoding import to_text
 from orchestrator.transports.configuration import ChannelConfig
 from orchestrator.transports.rest.exchange import TERMINALS
+from orchestrator.transports.rest.single import SingleRequest
 from replwire.envelopes import Json
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -29,33 +29,22 @@ Begin = Callable[[], Awaitable[web.StreamResponse]]
 """Begins the response, once there is something to write."""
 
 
-class EventChannel:
+class EventChannel(SingleRequest):
     """Implements `ports.Channel`. `ends` says whether the terminal of the request is the last event."""
 
     def __init__(self, request: Json, begin: Begin, config: ChannelConfig, *, ends: bool) -> None:
-        self._request: str | None = to_text(request)
+        super().__init__(request)
         self._id = request["id"]
         self._begin = begin
         self._config = config
         self._ends = ends
-        self._over = asyncio.Event()
         self._beginning = asyncio.Lock()
         self._written_at = time.monotonic()
         self.response: web.StreamResponse | None = None
         self.refusal: Json | None = None
         """The payload of the error that came before anything else."""
-        self.has_gone = False
-        """Whether the client hung up, or was hung up on."""
         self.lapsed = asyncio.Event()
         """Set when its principal may not listen any more."""
-
-    async def receive(self) -> str | None:
-        """The request; then None, when the stream has ended."""
-        request, self._request = self._request, None
-        if request is not None:
-            return request
-        await self._over.wait()
-        return None
 
     def offer(self, text: str) -> bool:
         """Nothing is written without waiting; on a stream that has ended, there is nothing to wait for."""
@@ -107,15 +96,6 @@ class EventChannel:
             if time.monotonic() - self._written_at >= self._config.heartbeat_s:
                 await self._write(HEARTBEAT)
         self.lapsed.set()
-
-    async def close(self, code: int, reason: str) -> None:
-        """The engine has no more to say."""
-        self._over.set()
-
-    def hang_up(self) -> None:
-        """The client has gone."""
-        self.has_gone = True
-        self._over.set()
 
     async def finish(self) -> None:
         """After the last event; a client that does not take it is dropped by its connection."""

@@ -158,6 +158,35 @@ async def test_a_front_door_that_drains_is_left_and_the_request_kept(desk: Desk)
         desk.comes("error", {"code": "draining", "message": "bye", "retry_after_ms": 500}, id="e1")
     assert lost.value.retry_after == 0.5
     assert desk.requests.get("e1") is desk.eval and not desk.eval.answer.done()
+    assert not desk.eval.sent
+
+
+async def test_a_front_door_that_drains_is_not_left_while_it_owes_an_answer(desk: Desk):
+    """What was refused waits; what runs is heard to its end."""
+    desk.eval.sent = True
+    refused = desk.asked("eval", "e2", code="2")
+    refused.sent = True
+    desk.comes("error", {"code": "draining", "message": "bye"}, id="e2")
+    assert (desk.eval.sent, refused.sent) == (True, False)
+    desk.comes("result", {"output": "1", "seq": 1, "state": "committed", "etag": "a"}, id="e1")
+    assert (await desk.eval.answer)["output"] == "1"
+
+
+@pytest.mark.parametrize(("repeated", "dispatched"), [(True, False), (False, True)])
+async def test_what_may_have_begun_is_not_sent_as_if_it_had_not(desk: Desk, repeated: bool, dispatched: bool):
+    """Another front door had it before, or this one says that its worker goes on with it."""
+    desk.eval.sent, desk.eval.repeated = True, repeated
+    desk.comes("error", {"code": "draining", "message": "bye", "dispatched": dispatched}, id="e1")
+    assert desk.eval.sent
+    desk.comes("going_away", {"retry_after_ms": 500})
+    assert desk.eval.sent
+
+
+async def test_what_has_no_answer_when_a_front_door_goes_was_not_begun(desk: Desk):
+    """It is sent to the next one as if for the first time."""
+    desk.eval.sent = True
+    desk.comes("going_away", {"retry_after_ms": 500})
+    assert not desk.eval.sent and desk.inbox.retry_after == 0.5
 
 
 async def test_an_input_that_arrived_the_first_time_is_delivered(desk: Desk):

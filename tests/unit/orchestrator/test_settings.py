@@ -104,7 +104,7 @@ def test_every_field_of_the_parts_is_a_setting(tmp_path: Path) -> None:
     known = set(names())
     for section, part in (("server", http), ("engine", engine), ("channel", http.channel)):
         own = {field.name for field in dataclasses.fields(part)} - {
-            *("channel", "limits", "sandbox", "stamp_key", "seal_key", "envelope_bytes_max")
+            *("channel", "limits", "sandbox", "stamp_key", "seal_key", "export_key", "envelope_bytes_max")
         }
         assert {f"{section}.{name}" for name in own} <= known
 
@@ -112,6 +112,18 @@ def test_every_field_of_the_parts_is_a_setting(tmp_path: Path) -> None:
 def test_the_envelope_limit_is_the_sockets_limit_too() -> None:
     """One number, two places where it is kept."""
     assert load({"limits": {"envelope_bytes_max": 4096}}).http_config().channel.envelope_bytes_max == 4096
+
+
+def test_the_export_key_is_given_or_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never made up: a file that only this installation can open would be of no use. A short one is refused."""
+    state = {"state_dir": tmp_path / "state"}
+    assert load(state).engine_config().export_key == b""
+    assert load({**state, "keys": {"export": "ab" * 32}}).engine_config().export_key == bytes.fromhex("ab" * 32)
+    with pytest.raises(SettingsError, match=r"keys\.export"):
+        load({**state, "keys": {"export": "short"}}).engine_config()
+    (tmp_path / "key").write_text("cd" * 32 + "\n")
+    monkeypatch.setenv("BASCULE_KEYS__EXPORT_FILE", str(tmp_path / "key"))
+    assert load(state).engine_config().export_key == bytes.fromhex("cd" * 32)
 
 
 def test_given_keys_are_used_and_short_ones_refused(tmp_path: Path) -> None:
@@ -126,6 +138,7 @@ def test_given_keys_are_used_and_short_ones_refused(tmp_path: Path) -> None:
 
 SERVER = {"runtime": "docker", "redis": {"url": "redis://localhost"}}
 JWT = {"issuer": "https://id", "audience": "bascule", "algorithm": "RS256", "key_file": "key.pem"}
+AT_URL = {**JWT, "key_file": None, "jwks_url": "https://id.example.com/jwks"}
 
 
 @pytest.mark.parametrize(
@@ -135,10 +148,21 @@ JWT = {"issuer": "https://id", "audience": "bascule", "algorithm": "RS256", "key
         ({**JWT, "algorithm": "none"}, "auth.jwt.0.algorithm: Input should be 'HS256', 'RS256', 'ES256' or 'EdDSA'"),
         ({**JWT, "algorithm": ["RS256", "HS256"]}, "auth.jwt.0.algorithm"),
         ({**JWT, "audience": ""}, "auth.jwt.0.audience"),
-        ({**JWT, "jwks_file": "k"}, "exactly one of key_file, jwks_file and secret_file"),
+        ({**JWT, "jwks_file": "k"}, "exactly one of key_file, jwks_file, jwks_url and secret_file"),
+        ({**JWT, "jwks_url": "https://id/jwks"}, "exactly one of"),
         ({**JWT, "key_file": None}, "exactly one of"),
         ({**JWT, "algorithm": "HS256"}, "secret_file is for HS256"),
         ({**JWT, "key_file": None, "secret_file": "k"}, "secret_file is for HS256"),
+        ({**AT_URL, "algorithm": "HS256"}, "jwks_url for the other algorithms"),
+        ({**AT_URL, "jwks_url": "http://id.example.com/jwks"}, "over http only from this machine"),
+        ({**AT_URL, "jwks_url": "http://127.0.0.1.example.com/jwks"}, "over http only from this machine"),
+        ({**AT_URL, "jwks_url": "file:///etc/passwd"}, "begins with https://"),
+        ({**AT_URL, "jwks_url": "data:application/json,{}"}, "begins with https://"),
+        ({**AT_URL, "jwks_url": "https:///jwks"}, "begins with https://"),
+        ({**AT_URL, "jwks_url": "https://ann:secret@id.example.com/jwks"}, "no user, no password"),
+        ({**AT_URL, "jwks_again_s": 300}, "jwks_again_s is at most jwks_refresh_s"),
+        ({**AT_URL, "jwks_refresh_s": 90_000}, "at most jwks_stale_s_max"),
+        ({**AT_URL, "jwks_timeout_s": 0}, "auth.jwt.0.jwks_timeout_s"),
     ],
 )
 def test_an_issuer_is_told_apart_from_what_is_none(entry: dict[str, object], words: str) -> None:

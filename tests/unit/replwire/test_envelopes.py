@@ -17,6 +17,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.envelope
 @given(st.dictionaries(TEXT, VALUES))
 def test_what_is_encoded_is_decoded_to_the_same(value):
     """Both writers and the reader agree."""
@@ -24,6 +25,7 @@ def test_what_is_encoded_is_decoded_to_the_same(value):
     assert decode_object(canonical(value), depth_max=64) == value
 
 
+@pytest.mark.envelope
 @given(st.text())
 def test_any_text_is_an_object_or_a_bad_message(text):
     """No text gets another exception out of the reader."""

@@ -86,7 +86,8 @@ HOUSEKEEPING: Final = (
     "__path__",
     "__spec__",
 )
-"""Names of a module that belong to the interpreter and are no state; `__doc__` is one only while it is None."""
+"""Names of a module that belong to the interpreter and are no state, unless the tenant has put a text of his own there
+(`__name__ = "tool"`); `__doc__` is one only while it is None."""
 
 REASON_CHARS_MAX: Final = 200
 LABEL_CHARS_MAX: Final = 200

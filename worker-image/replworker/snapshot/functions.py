@@ -60,9 +60,9 @@ def reduce_function(pickler: Any, function: types.FunctionType) -> Any:
         return NotImplemented
     code = function.__code__
     pickler.filenames.add(code.co_filename)
-    owner = names if names is pickler.namespace else globals_owner(names) or names
+    owner, module = _home(pickler, names)
     cells = function.__closure__
-    state = _deviations(function, code, names)
+    state = _deviations(function, code, module)
     args: tuple[Any, ...] = (pickler.codes.blob(code), owner)
     if cells:
         pickler.announced.update(map(id, cells))
@@ -73,6 +73,15 @@ def reduce_function(pickler: Any, function: types.FunctionType) -> Any:
     return Rebuilder.function, args
 
 
+def _home(pickler: Any, names: dict[str, Any]) -> tuple[Any, Any]:
+    """What stands for a function's globals, and the `__module__` that it gets when it is made again: the namespace is
+    `__main__` until all names are read, and a dict without a module may be empty then."""
+    if names is pickler.namespace:
+        return names, "__main__"
+    owner = globals_owner(names)
+    return (names, None) if owner is None else (owner, names.get("__name__"))
+
+
 def _contents(cell: types.CellType) -> tuple[Any, ...]:
     try:
         return (cell.cell_contents,)
@@ -80,8 +89,8 @@ def _contents(cell: types.CellType) -> tuple[Any, ...]:
         return ()
 
 
-def _deviations(function: types.FunctionType, code: types.CodeType, names: dict[str, Any]) -> dict[str, Any]:
-    """What a fresh function of this code would not have by itself; most functions have nothing."""
+def _deviations(function: types.FunctionType, code: types.CodeType, module: Any) -> dict[str, Any]:
+    """What a fresh function of this code in that module would not have by itself; most functions have nothing."""
     state: dict[str, Any] = {}
     if function.__defaults__ is not None:
         state["__defaults__"] = function.__defaults__
@@ -97,13 +106,11 @@ def _deviations(function: types.FunctionType, code: types.CodeType, names: dict[
         state["__qualname__"] = function.__qualname__
     if _HAS_TYPE_PARAMETERS and function.__type_params__:  # type: ignore[attr-defined]
         state["__type_params__"] = function.__type_params__  # type: ignore[attr-defined]
-    _note_texts(function, code, names, state)
+    _note_texts(function, code, module, state)
     return state
 
 
-def _note_texts(
-    function: types.FunctionType, code: types.CodeType, names: dict[str, Any], state: dict[str, Any]
-) -> None:
+def _note_texts(function: types.FunctionType, code: types.CodeType, fresh_module: Any, state: dict[str, Any]) -> None:
     """`__doc__` and `__module__`, either of which may be any object by now."""
     constants = code.co_consts
     docstring = constants[0] if constants and type(constants[0]) is str else None
@@ -111,8 +118,7 @@ def _note_texts(
     if found is not docstring and (type(found) is not str or found != docstring):
         state["__doc__"] = found
     module = function.__module__
-    owner = names.get("__name__")
-    if module is not owner and (type(module) is not str or module != owner):
+    if module is not fresh_module and (type(module) is not str or module != fresh_module):
         state["__module__"] = module
 
 

@@ -98,7 +98,9 @@ class Names:
     def _state(self) -> dict[Any, Any]:
         names = self._lore.namespace.copy()
         for name in HOUSEKEEPING:
-            names.pop(name, None)
+            found = names.pop(name, None)
+            if type(found) is str and (name, found) != ("__name__", "__main__"):
+                names[name] = found
         if names.get("__doc__", names) is None:
             del names["__doc__"]
         return names

@@ -10,7 +10,8 @@ from websockets.asyncio.server import serve
 
 from loadtests.conformance import reasons
 from loadtests.conformance.__main__ import as_data, as_text
-from loadtests.conformance.reasons import OWN_RUNNER, Reason, Table
+from loadtests.conformance.fire import Fire
+from loadtests.conformance.reasons import OWN_RUNNER, UNSAVED, Reason, Table
 from loadtests.conformance.run import ANSWER, CallFailed, answer_in, run
 from loadtests.contestants.plain_repl import evaluate
 
@@ -40,12 +41,12 @@ def _answers(request, namespace, change):
     return [(kind, payload)]
 
 
-async def conformance(change, table=NO_TABLE, module="heapq", *more):
+async def conformance(change, table=NO_TABLE, module="heapq", *more, fire=None):
     """The report of one module, or a few."""
     async with server_that(change) as server:
         host, port = next(iter(server.sockets)).getsockname()[:2]
         url = f"ws://{host}:{port}"
-        return await run(url, "t", table, sessions=2, modules=[module, *more], tell=lambda line: None)
+        return await run(url, "t", table, sessions=2, modules=[module, *more], tell=lambda line: None, fire=fire)
 
 
 def honest(code, result):
@@ -167,3 +168,52 @@ def test_the_real_table_runs_with_the_report():
     """Its reasons have words for the report, the one without an entry as well."""
     names = {reason.name for reason in reasons.load().reasons}
     assert OWN_RUNNER not in names
+
+
+class Fate:
+    """A worker that may be killed: then the next eval is undone, and names that were `unsaved` are gone."""
+
+    def __init__(self):
+        self.killed = 0
+        self.is_dead = False
+
+    async def kill(self, session):
+        """See `Kill`."""
+        self.killed += 1
+        self.is_dead = True
+        return True
+
+    def change(self, code, result):
+        """The first eval after a kill is told as undone; the next one is without what was lost."""
+        if self.is_dead:
+            self.is_dead = False
+            return "error", {"code": "worker_died", "message": "killed"}
+        if "heap" in code and self.killed and "heap = " not in code:
+            return "result", result | {"output": None, "stdout": "", "error": None}
+        return "result", result | {"unsaved": {"heap": "a lock"}}
+
+
+async def test_an_example_that_was_undone_is_sent_again_and_what_was_unsaved_may_be_missed():
+    """Every second example is fired at; the report counts the kills."""
+    fate = Fate()
+    report = await conformance(lambda code, result: fate.change(code, result), module="bisect", fire=Fire(2, fate.kill))
+    assert report.kills == fate.killed > 0 or not report.judged
+    fate = Fate()
+    report = await conformance(fate.change, fire=Fire(1, fate.kill))
+    assert report.kills == fate.killed == len(report.judged)
+    assert {item.reason for item in report.of("differs")} <= {UNSAVED}
+
+
+async def test_what_was_not_told_as_unsaved_may_not_be_missed():
+    """Nor does a kill excuse an example that reaches nothing lost."""
+    fate = Fate()
+    report = await conformance(wrong_about("list(merge"), fire=Fire(1, fate.kill))
+    assert not report.passed and len(report.of("failed")) > 0
+
+
+async def test_an_entry_for_fire_counts_under_fire_only():
+    """Without a kill, a session keeps what it has."""
+    names = [item.example.name for item in (await conformance(wrong_about("list(merge"))).of("failed")]
+    table = Table({}, {}, (), (Reason("cache", "words of it", tuple(names)),))
+    assert not (await conformance(wrong_about("list(merge"), table)).passed
+    assert (await conformance(wrong_about("list(merge"), table, fire=Fire(1, Fate().kill))).passed

@@ -152,6 +152,7 @@ def test_the_same_body_has_the_same_hash_whatever_its_order():
 VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner))
 
 
+@pytest.mark.envelope
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=6),
        st.sampled_from([*REQUESTS, "nope"]))  # fmt: skip
 def test_c27_any_payload_is_read_or_refused(payload, type_):
@@ -203,3 +204,39 @@ def test_a_state_to_begin_with_is_read():
     for said in ({}, {"seq": 3}, {"pin": "a.b-c_9"}):
         payload = read("open", {"from": {"session": "s", **said}}).payload
         assert isinstance(payload, Open) and payload.origin == From("s", **said)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=8), inner),
+)
+FIELDS = {
+    "id": st.text(max_size=140) | ANYTHING, "type": st.sampled_from([*REQUESTS, "nope"]) | ANYTHING,
+    "payload": ANYTHING, "timestamp": ANYTHING, "session": ANYTHING, "x": ANYTHING,
+}  # fmt: skip
+
+
+def read_or_refused(text: str) -> None:
+    """No text gets another exception out of the intake, and what is read can be used."""
+    try:
+        request = read_request(text, LIMITS, fresh)
+    except RefusedMessage as refusal:
+        assert refusal.error.code in ("bad_message", "unknown_type", "too_large")
+        assert len(json.dumps(refusal.error.payload("inc"))) < 2000
+        return
+    assert 1 <= len(request.id) <= LIMITS["id_chars_max"] and request.id.isprintable()
+    assert request.type in REQUESTS
+
+
+@pytest.mark.envelope
+@given(st.fixed_dictionaries({}, optional=FIELDS))
+def test_c27_any_envelope_is_read_or_refused(envelope):
+    """Every field may be anything, or missing."""
+    read_or_refused(json.dumps(envelope))
+
+
+@pytest.mark.envelope
+@given(st.text() | st.builds(lambda a, b: a + b, st.sampled_from(['{"id":"a","type":"eval"', "[", '"']), st.text()))
+def test_c27_any_text_is_read_or_refused(text):
+    """Also what is no JSON."""
+    read_or_refused(text)

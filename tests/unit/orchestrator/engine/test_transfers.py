@@ -184,6 +184,8 @@ def _of(kind: int, data: Any) -> Any:
         (_of(Kind.POLICY, lambda _: b"[]"), {}),
         (_of(Kind.POLICY, lambda _: b"{"), {}),
         (_of(Kind.ENTRY, lambda _: b"{}"), {}),
+        (_of(Kind.ENTRY, lambda data: data.replace(b'"cursors"', b'"cursor"')), {}),
+        (_of(Kind.ENTRY, lambda data: data.replace(b'"type":"eval"', b'"type":"exec"')), {}),
         (_of(Kind.REFERENCES, lambda data: data[:-1]), {}),
         (_of(Kind.CHUNK, lambda data: data + b"x"), {}),
         (list, {"seq": 0}),

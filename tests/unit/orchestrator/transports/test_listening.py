@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from orchestrator.transports.configuration import is_loopback
+from orchestrator.core.hosts import is_loopback
 from orchestrator.transports.listening import ListenError, listen
 
 

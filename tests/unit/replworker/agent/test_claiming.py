@@ -1,6 +1,9 @@
 """How a worker becomes a session's."""
 
 import json
+from typing import Any
+
+import pytest
 
 from replwire.frames import SEQ, Kind
 from replworker.agent.links import END
@@ -31,7 +34,7 @@ def test_a_claim_passes_the_checkpoint_on_and_is_welcomed_when_it_is_restored() 
     front.send(Kind.CHUNK, b"c1", b"one")
     front.send(Kind.CHUNK, b"c2", b"two")
     restore, *chunks = stage.to_interpreter
-    assert json.loads(restore.parts[0]).keys() == {"limits", "seq", "durability", "chunks"}
+    assert json.loads(restore.parts[0]).keys() == {"limits", "seq", "durability", "chunks", "reseed"}
     assert restore.parts[1] == b"manifest"
     assert [frame.parts for frame in chunks] == [(b"c1", b"one"), (b"c2", b"two")]
     assert not front.take(Kind.WELCOME)
@@ -42,6 +45,14 @@ def test_a_claim_passes_the_checkpoint_on_and_is_welcomed_when_it_is_restored() 
             {"generation": 3, "seq": 7, "committed": 7, "event": 0, "unsaved": {"f": "an open file"}, "running": None},
         )
     ]
+
+
+@pytest.mark.parametrize(("said", "passed_on"), [({"reseed": True}, True), ({"reseed": False}, False), ({}, False)])
+def test_a_copy_is_told_to_reseed(said: dict[str, Any], passed_on: bool) -> None:
+    """Only where the front door says so: a session that goes on draws what it would have drawn."""
+    stage = _warm()
+    stage.front().say(Kind.CLAIM, claim_of(seq=7, **said), b"manifest")
+    assert json.loads(stage.to_interpreter[0].parts[0])["reseed"] is passed_on
 
 
 def test_only_the_first_claim_wins() -> None:

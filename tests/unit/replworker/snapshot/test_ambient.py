@@ -16,6 +16,27 @@ def test_random_goes_on(stage):
     assert second["before"] == ["False"]
 
 
+def test_no_two_copies_draw_the_same(stage):
+    """Each restore of a copy has a seed of its own, also where nobody had drawn; and goes on from there afterwards."""
+    evals = {"evals": ["import random; random.seed(1)"]}
+    copy = {"checks": ["random.random()"], "reseed": True}
+    drawn = {stage.play(evals, copy)[1]["before"][0] for _ in range(3)}
+    assert len(drawn) == 3
+    goes_on = {"evals": ["s = random.getstate()"], "reseed": True}
+    _, _, third = stage.play(evals, goes_on, {"checks": ["random.getstate() == s"]})
+    assert third["before"] == ["True"]
+
+
+def test_a_generator_that_can_not_be_reseeded_is_reported(stage):
+    """The tenant's own `seed` fails: he hears of it, and the session goes on."""
+    broken = "import random; random.seed = None"
+    _, second = stage.play({"evals": ["import random; x = 1"]}, {"checks": ["x"], "reseed": True})
+    assert second["before"] == ["1"] and second["restored"]["unsaved"] == {}
+    evals = f"class Loud:\n    def __reduce__(self): return exec, ({broken!r},)\nloud = Loud()"
+    _, second = stage.play({"evals": ["import random; x = 1", evals]}, {"checks": ["x"], "reseed": True})
+    assert second["before"] == ["1"] and list(second["restored"]["unsaved"]) == ["state:random"]
+
+
 def test_random_is_seen_at_each_checkpoint(stage):
     """Draws between two checkpoints are in the second one."""
     _, second = stage.play(
