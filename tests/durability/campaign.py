@@ -76,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
             results.add(arguments.results, lines[-1:])
 
     before = results.read(arguments.results) if arguments.results else []
+    results.commit()  # of the sources as they are now, whatever becomes of them meanwhile
     # Ended in order, so that what it started is ended too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     asyncio.run(drive(_orders(arguments, before, folder), arguments.at_once, ended))

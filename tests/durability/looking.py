@@ -12,7 +12,8 @@ from durability.history import Recorder
 from durability.rules.finding import SETUP
 from durability.workload import RETRY_AGAIN_S, TRIES_MAX, Client
 
-CODE: Final = "import json; json.dumps([done, counter])"
+CODE: Final = "import json; json.dumps([globals().get('done', []), globals().get('counter', 0)])"
+"""A session that has lost its very beginning has an empty list."""
 PAGE: Final = 100
 """Numbers that are passed over where a reply has none of them: they are not kept any more."""
 

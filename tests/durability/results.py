@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,8 +45,9 @@ def line_of(order: Order, figures: Figures) -> Line:
     }
 
 
+@cache
 def commit() -> str:
-    """Of the sources that run."""
+    """Of the sources, when it is asked for first."""
 
     def git(*words: str) -> str:
         folder = Path(__file__).parent

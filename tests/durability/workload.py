@@ -30,10 +30,14 @@ KEPT_WAIT_S: Final = 0.5
 """How long a client waits for the `committed` of a kept result before it asks by the same id."""
 ROAMING: Final = 0.1
 """Of the evals of a client that roams, so many are the first on another front door."""
+UNKNOWN_MAX: Final = 40
+"""Times that a client asks by an id whose outcome is unknown; then it goes on without knowing."""
 TRIES_MAX: Final = 2000
 """Of one id; beyond it the campaign itself is broken."""
 
 _AGAIN: Final = (NOT_STARTED - {"cancelled"}) | {"draining", "outcome_unknown"}
+_MAY_GO_AGAIN: Final = UNDONE | {"session_regressed"}
+"""Errors after which some clients send the id again and others don't."""
 
 Url = Callable[[], str]
 
@@ -95,8 +99,10 @@ class Client:
 
     async def carry_through(self, id_: str, code: str) -> Envelope:
         """Send an id until its end is known: the outcome of the last time."""
+        unknown = 0
         for _ in range(TRIES_MAX):
             outcome = await self._attempt(id_, code)
+            unknown += outcome.get("code") == "outcome_unknown"
             if outcome["state"] == "committed":
                 self.acknowledged += 1
                 return outcome
@@ -106,9 +112,9 @@ class Client:
                     return outcome
             elif outcome["state"] == "lost":
                 await self._leave()
-            elif outcome.get("code") in _AGAIN:
+            elif outcome.get("code") in _AGAIN and unknown < UNKNOWN_MAX:
                 await asyncio.sleep(RETRY_AGAIN_S)
-            elif outcome.get("code") not in UNDONE | {"session_regressed"} or self._random.random() < 0.5:
+            elif outcome.get("code") not in _MAY_GO_AGAIN or self._random.random() < 0.5:
                 return outcome
         raise AssertionError(f"{id_} was sent {TRIES_MAX} times")
 

@@ -37,7 +37,7 @@ async def _kill_workers(scene: Scene) -> None:
         session = scene.random.choice(scene.sessions)
         await scene.progress(session)
         await scene.pause(0.06)
-        is_held = scene.random.randrange(HELD_EVERY) == 0
+        is_held = bool(scene.order.points) or scene.random.randrange(HELD_EVERY) == 0
         kill = _kill_with_a_commit_on_its_way if is_held else _kill_worker
         await kill(scene, session)
 

@@ -42,7 +42,8 @@ class Order:
     doors: int = 1
     bug: str = ""
     points: tuple[str, ...] = ()
-    """Where front doors are killed, and nowhere else; empty: at all marked points, and at random moments."""
+    """Where front doors are killed, and nowhere else; empty: at all marked points, and at random moments. Of workers:
+    only while a commit is on its way."""
     by_time: bool = False
     """Whether `faults` are seconds."""
     told: Callable[[int], None] = lambda done: None

@@ -102,7 +102,8 @@ async def test_s06_a_redis_that_hangs_holds_nobody_else_up(client, redis_server:
 
 async def test_s08_a_redis_that_is_slow_makes_evals_slow_and_nothing_else(state, redis_server: RedisServer) -> None:
     """200 ms for each answer: every eval is committed, and no worker is taken for lost."""
-    proxy = await CuttingProxy(redis_server.folder / "proxy", redis_server.socket).start()
+    proxy = CuttingProxy(redis_server.folder / "proxy", redis_server.socket)
+    await proxy.start()
     server = Server(state / "state", "--runtime", "bubblewrap", "--redis-url", f"unix://{proxy.path}",
                     "--set", "engine.sweep_interval_s=0.5")  # fmt: skip
     await server.start()
@@ -119,7 +120,7 @@ async def test_s08_a_redis_that_is_slow_makes_evals_slow_and_nothing_else(state,
             proxy.delay_s = 0.0
     finally:
         await server.stop()
-        await proxy.close()
+        await proxy.stop()
 
 
 @contextmanager
