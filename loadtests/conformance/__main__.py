@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", help="ws://HOST:PORT of a server; none: one of our own")
     parser.add_argument("--token", help="what it is told as Bearer token")
     parser.add_argument("--runtime", choices=("bubblewrap", "docker"), default="bubblewrap", help="of our own server")
+    parser.add_argument("--image", help="of the workers of our own server")
     parser.add_argument("--fire", type=int, nargs="?", const=FIRE, default=0, metavar="N",
                         help="kill -9 the worker before every Nth example [%(const)s]")  # fmt: skip
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="sessions at once [%(default)s]")
@@ -63,7 +64,8 @@ async def _server(given: argparse.Namespace) -> AsyncIterator[tuple[str, str, Fi
     if given.url:
         yield given.url, given.token, None
         return
-    async with server_of(given.runtime, pool_size=given.sessions) as server:
+    settings = {"SANDBOX__IMAGE": given.image} if given.image else {}
+    async with server_of(given.runtime, pool_size=given.sessions, settings=settings) as server:
         kill = killer(given.runtime, server.log, server.pid)
         yield server.url, server.token, Fire(given.fire, kill) if given.fire else None
 

@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument(
         "--runtime", choices=("bubblewrap", "docker"), default="docker", help="of the workers [%(default)s]"
     )
+    parser.add_argument("--image", help="of the workers, where they are containers")
     parser.add_argument("--clients", type=int, default=CLIENTS, help="sessions at work [%(default)s]")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="restarts of each of the two servers [%(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="of the clients' pauses [%(default)s]")
@@ -27,7 +28,9 @@ def main() -> None:
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    report = asyncio.run(roll(given.runtime, clients=given.clients, rounds=given.rounds, tell=tell, seed=given.seed))
+    report = asyncio.run(
+        roll(given.runtime, clients=given.clients, rounds=given.rounds, tell=tell, seed=given.seed, image=given.image)
+    )
     print(report.as_text())
     sys.exit(0 if report.passed else 1)
 

@@ -64,12 +64,14 @@ class Report:
         return "\n".join([*lines, *(words for driver in self.drivers for words in driver.broken[:3])])
 
 
-async def roll(runtime: str, *, clients: int, rounds: int, tell: Tell, seed: int = 0) -> Report:
+async def roll(
+    runtime: str, *, clients: int, rounds: int, tell: Tell, seed: int = 0, image: str | None = None
+) -> Report:
     """Each replica is restarted once a round; raises `Unavailable` when one does not start."""
     report = Report([Driver(seed * clients + number) for number in range(clients)])
     token, stopped = secrets.token_hex(16), asyncio.Event()
     async with AsyncExitStack() as parts:
-        replicas = await parts.enter_async_context(_replicas(runtime, token, clients))
+        replicas = await parts.enter_async_context(_replicas(runtime, image, token, clients))
         balancer = await parts.enter_async_context(balanced(replicas))
         client = await parts.enter_async_context(AsyncClient(token, balancer.url))
         async with asyncio.TaskGroup() as tasks:
@@ -94,7 +96,7 @@ async def _restart_all(replicas: list[Replica], report: Report) -> None:
 
 
 @asynccontextmanager
-async def _replicas(runtime: str, token: str, clients: int) -> AsyncIterator[list[Replica]]:
+async def _replicas(runtime: str, image: str | None, token: str, clients: int) -> AsyncIterator[list[Replica]]:
     async with AsyncExitStack() as parts:
         folder = parts.enter_context(services.throw_away_folder())
         redis_url = await parts.enter_async_context(services.redis_server(folder))
@@ -103,7 +105,7 @@ async def _replicas(runtime: str, token: str, clients: int) -> AsyncIterator[lis
         environment = services.own_environment(
             BASCULE_AUTH__DEV_TOKEN=token, BASCULE_LOG__FORMAT="json", BASCULE_ENGINE__POOL_SIZE=str(clients),
             BASCULE_KEYS__STAMP=secrets.token_hex(32), BASCULE_KEYS__SEAL=secrets.token_hex(32),
-            BASCULE_ENGINE__REFILL_AT_ONCE="2",
+            BASCULE_ENGINE__REFILL_AT_ONCE="2", **({"BASCULE_SANDBOX__IMAGE": image} if image else {}),
         )  # fmt: skip
         place = ("--host", "127.0.0.1", "--port", "0", "--config", str(_config(folder)))
         words = services.python("-m", "orchestrator", "serve", "--runtime", runtime, "--redis-url", redis_url, *place)

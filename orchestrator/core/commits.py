@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
+SEQ_DIGITS_MAX: Final = 20
 EMPTY_ETAG: Final = ""
 """The etag of a session without commits."""
 
@@ -105,6 +106,19 @@ def stamp(key: bytes, session: str, generation: int, request_id: str, hashed: by
 def link_key(key: bytes, session: str, generation: int) -> str:
     """What a further link to a worker shows; front doors derive it, the tenant cannot."""
     return hmac.digest(key, f"link\0{session}\0{generation}".encode(), "sha256").hex()
+
+
+def receipt(key: bytes, session: str, generation: int, seq: int) -> bytes:
+    """That a front door has heard of the commit of `seq`, for the others: a seq, and a MAC like a stamp."""
+    said = b"receipt\0%b\0%d\0%d" % (session.encode(), generation, seq)
+    return b"%d " % seq + hmac.digest(key, said, "sha256")
+
+
+def confirmed_by(given: bytes, key: bytes, session: str, generation: int) -> int:
+    """The seq of a receipt; 0 for one that no front door made."""
+    number, _, _ = given.partition(b" ")
+    seq = int(number) if number.isdigit() and len(number) < SEQ_DIGITS_MAX else 0
+    return seq if hmac.compare_digest(given, receipt(key, session, generation, seq)) else 0
 
 
 class Numbered(Protocol):

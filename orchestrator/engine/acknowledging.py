@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.core.commits import confirmed_by, receipt
 from orchestrator.core.outcomes import Outcome
+from replwire.errors import WireError
 from replwire.frames import SEQ, Kind
 
 if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
+
+
+EXPLAIN_TIMEOUT_S: Final = 0.5
+"""For an agent to say what was confirmed; one that can't say it in time is not believed."""
+
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) % 2 == 0 and _HEX.issuperset(text)
 
 
 class Acknowledger:
@@ -44,7 +57,12 @@ class Acknowledger:
     def confirm(self, seq: int, request_id: str) -> None:
         """Tell the agent that it may forget its outcomes up to this one."""
         if self._session.link is not None:
-            self._session.link.send_soon(Kind.CONFIRM, (SEQ.pack(seq), request_id.encode()))
+            proof = receipt(self._session.services.config.stamp_key, self._session.id, self._generation, seq)
+            self._session.link.send_soon(Kind.CONFIRM, (SEQ.pack(seq), request_id.encode(), proof))
+
+    @property
+    def _generation(self) -> int:
+        return self._session.record.generation
 
     def fenced(self) -> None:
         """See `CommitOwner`."""
@@ -54,6 +72,27 @@ class Acknowledger:
         """See `CommitOwner`."""
         words = f"the worker broke the internal protocol: {cause}"
         self._session.replace_worker("worker_protocol_error", words)
+
+    def missed(self, seq: int, cause: str) -> None:
+        """See `CommitOwner`."""
+        self._session.connector.aside(self._explain(seq, cause))
+
+    async def _explain(self, seq: int, cause: str) -> None:
+        """The worker has the word of the front door that committed what is missing, if there was one."""
+        session, link = self._session, self._session.link
+        said: dict[str, Any] = {}
+        if link is not None:
+            with contextlib.suppress(WireError):  # the link is lost, and its listener knows
+                said = await link.call(Kind.PING, timeout_s=EXPLAIN_TIMEOUT_S)
+        if link is None or link is not session.link:
+            return
+        key = session.services.config.stamp_key
+        given = said.get("receipt")
+        proof = bytes.fromhex(given) if isinstance(given, str) and _is_hex(given) else b""
+        if confirmed_by(proof, key, session.id, self._generation) > seq:
+            self.regressed(seq)
+        else:
+            self.breached(cause)
 
     def regressed(self, seq: int) -> None:
         """See `CommitOwner`."""

@@ -22,6 +22,10 @@ class CommitOwner(Protocol):
     def breached(self, cause: str) -> None:
         """The worker broke the protocol."""
 
+    def missed(self, seq: int, cause: str) -> None:
+        """The store is at `seq`, and lacks what came before the worker's next outcome: the worker lies, or the store
+        has lost what another front door had confirmed. Whichever it is, nothing more can be committed."""
+
     def regressed(self, seq: int) -> None:
         """The store lacks a commit that was confirmed: it has another history, up to `seq`."""
 

@@ -161,7 +161,9 @@ class Committer:
         if not self._waiting:
             return True
         if self._waiting[0].seq != seq + 1:
-            return self._breach(f"eval {self._waiting[0].seq} came after eval {seq}")
+            self._task = None
+            self._owner.missed(seq, f"eval {self._waiting[0].seq} came after eval {seq}")
+            return False
         try:
             for outcome in self._in_turn():
                 self._check_references(outcome)

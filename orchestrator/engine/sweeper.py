@@ -19,10 +19,8 @@ from replwire.frames import Kind
 
 _log = structlog.get_logger("bascule.sweeper")
 
-ROUNDS_BETWEEN_LOOKS: Final = 2
 ROUNDS_BETWEEN_STORE_SWEEPS: Final = 6
-"""Sessions in nobody's hand are looked at less often, workers of servers that died and chunks that nobody committed
-less often still."""
+"""Sessions in nobody's hand, workers of servers that died and chunks that nobody committed are looked at less often."""
 
 PINGS: Final = 2
 """Unanswered ones before a worker counts as frozen: of a server that was itself stopped for a while, the first one has
@@ -95,7 +93,7 @@ class Sweeper:
         is_thorough = rounds % ROUNDS_BETWEEN_STORE_SWEEPS == 0
         if is_thorough or not self._is_reaped:
             await self.reap()
-        if rounds % ROUNDS_BETWEEN_LOOKS == 0:
+        if is_thorough:
             await self._left_behind.look()
         if is_thorough and await self._is_ours("chunks"):
             await services.store.sweep_chunks()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.redis
         ({"maxmemory-policy": "allkeys-lru"}, "fsync", "maxmemory-policy"),
     ],
 )
-async def test_a_commit_is_labelled_with_what_the_server_does(make_server, settings, durable, warning):
+async def test_s10_a_commit_is_labelled_with_what_the_server_does(make_server, settings, durable, warning):
     """Facts, their warnings and the label of each OK agree."""
     server = make_server(**settings)
     async with connected(server.url) as store:
@@ -28,7 +28,7 @@ async def test_a_commit_is_labelled_with_what_the_server_does(make_server, setti
     assert [warning in found for found in facts.warnings] == ([True] if warning else [])
 
 
-async def test_a_server_that_syncs_later_is_waited_for(server):
+async def test_s21_a_server_that_syncs_later_is_waited_for(server):
     """`appendfsync everysec`: with WAITAOF `fsync`, without it `memory`, said honestly."""
     server.command("CONFIG", "SET", "appendfsync", "everysec")
     has_waitaof = b"waitaof" in server.command("COMMAND", "INFO", "waitaof")
@@ -91,7 +91,7 @@ async def test_a_caller_that_leaves_disturbs_nobody(server):
     assert [getattr(reply, "answer", None) for reply in done].count(Answer.OK) == 9
 
 
-async def test_scripts_that_the_server_forgot_are_loaded_again(server):
+async def test_s20_scripts_that_the_server_forgot_are_loaded_again(server):
     """NOSCRIPT is no error of the caller, for a batch and for every other call."""
     async with connected(server.url) as store:
         writers = await asyncio.gather(*(opened(store) for _ in range(20)))
@@ -102,7 +102,7 @@ async def test_scripts_that_the_server_forgot_are_loaded_again(server):
         assert await store.outcome(writers[0].session, "request-1") is not None
 
 
-async def test_a_lost_answer_is_asked_for_once_more(server):
+async def test_s05_a_lost_answer_is_asked_for_once_more(server):
     """Applied, the reply lost: asked again with the same arguments it is a DUP, and the state is there once."""
     async with behind_proxy(server) as (store, proxy):
         writer = await opened(store)
@@ -114,7 +114,7 @@ async def test_a_lost_answer_is_asked_for_once_more(server):
         assert (await store.read(writer.session)).etag == commit.etag
 
 
-async def test_nobody_asks_a_third_time(server):
+async def test_s07_nobody_asks_a_third_time(server):
     """Two lost answers are `store_unavailable`; the library adds no tries of its own."""
     async with behind_proxy(server) as (store, proxy):
         writer = await opened(store)
@@ -129,7 +129,7 @@ async def test_nobody_asks_a_third_time(server):
         assert (await store.commit(commit)).answer in (Answer.OK, Answer.DUP)
 
 
-async def test_a_raise_whose_answer_was_lost_raises_once(server):
+async def test_s07_a_raise_whose_answer_was_lost_raises_once(server):
     """Asked again with the same nonce it is the same replacement."""
     async with behind_proxy(server) as (store, proxy):
         writer = await opened(store)

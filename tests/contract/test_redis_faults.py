@@ -59,7 +59,7 @@ def calls(store: RedisStore, writer: Writer):
     }
 
 
-async def test_a_hung_server_fails_every_call_in_time(server):
+async def test_s06_a_hung_server_fails_every_call_in_time(server):
     """Each within 2.5 s, all at once as well, and afterwards it works again by itself."""
     async with connected(server.url) as store:
         writer = await opened(store)
@@ -118,7 +118,7 @@ async def test_a_server_that_is_away_is_told_at_once(make_server):
         assert (await writer.commit()).answer is Answer.OK
 
 
-async def test_what_was_told_as_committed_is_there_after_a_kill(server):
+async def test_s04_what_was_told_as_committed_is_there_after_a_kill(server):
     """Killed with -9 under load, again and again: each OK is in the file, at its number."""
     async with connected(server.url) as store:
         writers = await asyncio.gather(*(opened(store) for _ in range(10)))
@@ -160,7 +160,7 @@ async def _until_answered(store: RedisStore, commit, stopped: asyncio.Event) -> 
     return False
 
 
-async def test_a_file_cut_anywhere_is_a_prefix(server):
+async def test_s13_a_file_cut_anywhere_is_a_prefix(server):
     """A torn append-only file: as many commits as are whole, each with all that belongs to it, and no more."""
     async with connected(server.url) as store:
         writer = await opened(store)

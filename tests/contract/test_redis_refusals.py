@@ -1,10 +1,13 @@
 """A real server that is full, may not write, lets nobody in, or holds junk."""
 
 import dataclasses
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
+from contract.conftest import SERVERS
 from orchestrator.core.commits import Answer
 from orchestrator.core.intents import Intent
 from orchestrator.core.session import OpenId
@@ -17,8 +20,16 @@ from support.stores import away, connected
 
 pytestmark = pytest.mark.redis
 
+RIGHTS = next(
+    line.partition(">PASSWORD ")[2].split()
+    for line in (Path(__file__).parents[2] / "docs/how-to/redis.md").read_text().splitlines()
+    if line.startswith("ACL SETUSER bascule on >PASSWORD ")
+)
+"""As the page about Redis gives them to a front door."""
+LOGIN = b"*3\r\n$4\r\nAUTH\r\n$5\r\nfront\r\n$6\r\nsecret\r\n"
 
-async def test_a_full_server_refuses_before_the_first_effect(server):
+
+async def test_s09_a_full_server_refuses_before_the_first_effect(server):
     """`full`, with nothing written; reads go on, and closing a session makes room."""
     async with connected(server.url) as store:
         writer, other = await opened(store), await opened(store)
@@ -40,7 +51,7 @@ async def test_a_full_server_refuses_before_the_first_effect(server):
         assert (await store.commit(commit)).answer is Answer.OK
 
 
-async def test_a_server_that_may_not_write_says_why(make_server):
+async def test_s20_a_server_that_may_not_write_says_why(make_server):
     """A replica, and a primary that lacks its replicas."""
     server = make_server()
     async with connected(server.url) as store:
@@ -54,10 +65,11 @@ async def test_a_server_that_may_not_write_says_why(make_server):
             await writer.commit()
 
 
-async def test_users_and_passwords(make_server):
+@pytest.mark.parametrize("kind", list(SERVERS))
+async def test_s18_users_and_passwords(make_server, kind):
     """A wrong password is `refused`; a user that may run scripts by name and nothing dangerous is enough."""
-    server = make_server()
-    server.command("ACL", "SETUSER", "front", "on", ">secret", "~bascule:*", "+@all", "-@dangerous", "+info", "-eval")
+    server = make_server(kind)
+    server.command("ACL", "SETUSER", "front", "on", ">secret", *RIGHTS)
     server.command("ACL", "SETUSER", "default", "off")
     async with connected(f"unix://front:wrong@{server.socket}") as store:
         with away("refused"):
@@ -66,37 +78,81 @@ async def test_users_and_passwords(make_server):
             await store.commit((Writer(store, fresh_session(), 1, "n")).next_commit())
     async with connected(f"unix://front@{server.socket}", password="secret") as store:
         facts = await store.facts()
-        # CONFIG GET is dangerous: without it nothing is assumed.
-        assert facts.durable == "memory"
+        # CONFIG GET is dangerous: without it nothing is assumed, and an older server can't be asked in another way.
+        durable = "fsync" if b"waitaof" in after_login(server, ("COMMAND", "INFO", "waitaof")) else "memory"
+        assert facts.durable == durable
         writer = await opened(store)
-        assert (await writer.commit(chunks=[chunk(b"state")])).durable == "memory"
+        assert (await writer.commit(chunks=[chunk(b"state")])).durable == durable
         assert [record.session async for record in store.sessions()] == [writer.session]
         await store.touch([writer.session])
         await store.sweep_chunks()
         await store.end(writer.session)
 
 
-async def test_tls_is_checked(make_server, tmp_path):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("CONFIG", "SET", "appendonly", "no"), ("CONFIG", "GET", "requirepass"), ("KEYS", "*"), ("FLUSHALL",),
+        ("FLUSHDB",), ("DEBUG", "SLEEP", "0"), ("MODULE", "LOAD", "/tmp/evil.so"), ("SHUTDOWN",), ("ACL", "LIST"),
+        ("EVAL", "return 1", "0"), ("REPLICAOF", "NO", "ONE"), ("MONITOR",), ("GET", "not-ours"),
+    ],
+)  # fmt: skip
+async def test_s18_a_front_door_may_do_nothing_that_it_need_not(make_server, command):
+    """With the rights of the page about Redis, whoever takes over a front door can't read or break anything else."""
+    server = make_server(enable_debug_command="yes", enable_module_command="yes")
+    server.command("ACL", "SETUSER", "front", "on", ">secret", *RIGHTS)
+    assert after_login(server, command).startswith(b"-NOPERM")
+
+
+def after_login(server, command: tuple[str, ...]) -> bytes:
+    """The reply to a command of the user."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2.0)
+        connection.connect(str(server.socket))
+        connection.sendall(LOGIN)
+        assert connection.recv(1000) == b"+OK\r\n"
+        words = [word.encode() for word in command]
+        connection.sendall(b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)]))
+        return connection.recv(1000)
+
+
+def with_tls(make_server, authority) -> str:
+    """The port of a server that speaks TLS with that certificate."""
+    port, certificate = str(free_port()), str(authority.certificate)
+    key = str(authority.key)
+    make_server(
+        tls_port=port, tls_cert_file=certificate, tls_key_file=key, tls_ca_cert_file=certificate, tls_auth_clients="no"
+    )
+    return port
+
+
+async def refused_by(url: str, cause: str) -> None:
+    """No call and no commit gets through."""
+    async with connected(url) as store:
+        with away(cause):
+            await store.facts()
+        with away(cause):
+            await store.commit(Writer(store, fresh_session(), 1, "n").next_commit())
+
+
+async def test_s19_tls_is_checked(make_server, tmp_path):
     """`rediss://` works with the right authority, and connects neither to an unknown one nor by another name."""
     authority = make_authority(tmp_path)
-    port, certificate = str(free_port()), str(authority.certificate)
-    make_server(
-        tls_port=port,
-        tls_cert_file=certificate,
-        tls_key_file=str(authority.key),
-        tls_ca_cert_file=certificate,
-        tls_auth_clients="no",
-    )
-    url = f"rediss://localhost:{port}"
-    async with connected(f"{url}?ssl_ca_certs={certificate}") as store:
+    url = f"rediss://localhost:{with_tls(make_server, authority)}"
+    known = f"{url}?ssl_ca_certs={authority.certificate}"
+    async with connected(known) as store:
         assert (await (await opened(store)).commit()).answer is Answer.OK
-    other = f"{url}?ssl_ca_certs={certificate}".replace("localhost", "127.0.0.1")
-    for refused in (url, other):
-        async with connected(refused) as store:
-            with away("tls"):
-                await store.facts()
-            with away("tls"):
-                await store.commit(Writer(store, fresh_session(), 1, "n").next_commit())
+    await refused_by(url, "tls")
+    await refused_by(known.replace("localhost", "127.0.0.1"), "tls")
+    # Nor does anybody speak to it without TLS, or to one that has none with it.
+    await refused_by(url.replace("rediss:", "redis:"), "unreachable")
+
+
+async def test_s19_a_certificate_whose_time_is_over_is_refused(make_server, tmp_path):
+    """Though its authority is known."""
+    authority = make_authority(tmp_path, is_expired=True)
+    port = with_tls(make_server, authority)
+    await refused_by(f"rediss://localhost:{port}?ssl_ca_certs={authority.certificate}", "tls")
 
 
 async def test_nonsense_is_told_as_damage(server):

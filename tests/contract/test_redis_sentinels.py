@@ -58,7 +58,7 @@ async def test_s15_a_failover_to_a_replica_that_has_everything_costs_nothing(fai
 
 
 async def test_s15_a_failover_that_lost_a_commit_is_not_hidden(failover: Failover) -> None:
-    """The replica lacks what was committed while it was cut off: the next commit is a GAP, with the seq of the store."""
+    """The replica lacks what was committed while it was cut off: the next commit is a GAP, with its seq."""
     async with connected(failover.url) as store:
         writer = await opened(store)
         await writer.commit()

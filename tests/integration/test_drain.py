@@ -136,12 +136,12 @@ async def test_o03_an_eval_that_ignores_everything_is_undone_with_its_server(sta
 @pytest.mark.docker
 async def test_o03_an_eval_that_takes_longer_goes_on_in_its_container(on_docker: Server) -> None:
     """Its client is told to ask again; the next server adopts the worker, and the same id joins the run."""
-    body = {"code": "import time\nprint('on', flush=True)\ntime.sleep(4)\nn += 5\nn", "stream": True}
+    code = "import time\nprint('on', flush=True)\ntime.sleep(4)\nn += 5\nn"
     on_docker.arguments += ("--drain-timeout-s", "0.3")
     await on_docker.stop()
     await on_docker.start()
     async with connect(on_docker.url, TOKEN, protocols=["bascule.v1"]) as client:
-        session, request = await begun(client, body["code"])
+        session, request = await begun(client, code)
         stopping = asyncio.create_task(on_docker.stop())
         error = (await client.terminal(request))["payload"]
         assert (error["code"], error["retryable"]) == ("draining", True)
@@ -150,7 +150,7 @@ async def test_o03_an_eval_that_takes_longer_goes_on_in_its_container(on_docker:
     await on_docker.start()
     async with connect(on_docker.url, TOKEN) as client:
         await client.ask("attach", {"session": session})
-        answer = (await client.ask("eval", body, id_=request))["payload"]
+        answer = (await client.ask("eval", {"code": code, "stream": True}, id_=request))["payload"]
         assert (answer["output"], answer["state"]) == ("5", "committed")
 
 

@@ -46,7 +46,7 @@ async def test_a_redis_that_refuses_us_is_said_at_once(
         assert b"wr0ng" not in err
 
 
-async def test_a_redis_that_loses_data_is_warned_of_and_one_that_comes_late_is_waited_for(
+async def test_s01_s10_a_redis_that_loses_data_is_warned_of_and_one_that_comes_late_is_waited_for(
     guarded_redis: RedisServer, state: Path
 ) -> None:
     """The settings that lose data are in the log; while it is away the server lives and is not ready."""

@@ -54,7 +54,7 @@ class Front:
 
     def confirm(self, seq: int, id_: str) -> None:
         """It is committed."""
-        self.send(Kind.CONFIRM, SEQ.pack(seq), id_.encode())
+        self.send(Kind.CONFIRM, SEQ.pack(seq), id_.encode(), b"receipt")
 
     def credit(self, count_bytes: int) -> None:
         """So much has been passed on."""

@@ -19,11 +19,12 @@ class Authority:
     key: Path
 
 
-def make_authority(folder: Path) -> Authority:
-    """Write one into the folder; it is valid for a day."""
+def make_authority(folder: Path, *, is_expired: bool = False) -> Authority:
+    """Write one into the folder; it is valid for a day, or was until a minute ago."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
+    ends = now - datetime.timedelta(minutes=1) if is_expired else now + datetime.timedelta(days=1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -31,7 +32,7 @@ def make_authority(folder: Path) -> Authority:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(ends)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

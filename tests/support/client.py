@@ -27,6 +27,8 @@ class ReplClient:
         self._reader = asyncio.create_task(self._read())
         self._prefix = f"{time.time_ns():x}"
         self.closed = False
+        self.session = ""
+        """Id of the session, where whoever opened it noted it."""
 
     async def _read(self) -> None:
         async for message in self.socket:

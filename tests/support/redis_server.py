@@ -49,7 +49,8 @@ class RedisServer:
         """Start it and wait until it serves."""
         words = [word for name, value in self.settings.items() for word in (f"--{name}", *value.split(" "))]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([self.binary, *words], stdout=log, stderr=log)
+            # A file that may not grow is an error of a write (SIGXFSZ stays ignored), as a full disk is.
+            self.process = subprocess.Popen([self.binary, *words], stdout=log, stderr=log, restore_signals=False)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._serves():
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -188,7 +188,7 @@ class WorkerClient:
 
     def confirm(self, outcome: Outcome) -> None:
         """Everything up to it is committed."""
-        self.send(Kind.CONFIRM, SEQ.pack(outcome.seq), outcome.id)
+        self.send(Kind.CONFIRM, SEQ.pack(outcome.seq), outcome.id, b"receipt")
 
     def ask(self, type_: str, payload: dict[str, Any], **how: Any) -> dict[str, Any]:
         """A request without a number; the body of its REPLY or REFUSED."""

@@ -30,7 +30,12 @@ _ROWS: Final = (
     ErrorCode("rate_limited", True, "unchanged", "too many requests in a short time"),
     ErrorCode("quota_exceeded", True, "unchanged", "a quota of the principal is used up"),
     ErrorCode("capacity", True, "unchanged", "no worker became free in time"),
-    ErrorCode("draining", True, "unchanged", "this front door is going away; connect again"),
+    ErrorCode(
+        "draining",
+        True,
+        "unchanged",
+        "this front door is going away; connect again. With `dispatched`, its worker goes on: ask by the same id",
+    ),
     ErrorCode("store_unavailable", True, "unchanged", "the store did not answer; nothing was started"),
     ErrorCode("cancelled", False, "unchanged", "the request was dropped from the queue before it started"),
     ErrorCode("timeout", True, "rolled_back", "the time limit passed and the worker had to be replaced"),

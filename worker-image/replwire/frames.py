@@ -47,14 +47,14 @@ class Kind:
     CLAIM: Final = 1  # json, manifest; then CHUNK × json["chunks"]. Once in a worker's life. Answer: WELCOME or REFUSED
     ATTACH: Final = 2  # json. A further link to a claimed worker. Answer: WELCOME or REFUSED
     REQUEST: Final = 3  # if_seq, id, type, body hash, stamp, principal, body
-    CONFIRM: Final = 4  # seq, id: this numbered request is committed
+    CONFIRM: Final = 4  # seq, id, receipt: this numbered request is committed; the receipt proves it to other front doors
     INTERRUPT: Final = 5  # target id or empty, reason (`interrupt`, `timeout`, `disconnect`). Answer: REPLY
     CANCEL: Final = 6  # target id. Answer: REPLY
     INPUT: Final = 7  # target id, text. Answer: REPLY
     REPLAY: Final = 8  # u64 event number. Answer: the kept events after it on this link, then REPLY
     CREDIT: Final = 9  # u64: so many more bytes of output may be on their way to this link
     CHUNK: Final = 10  # content id, bytes (in both directions)
-    PING: Final = 11  # Answer: REPLY json (`running`: id or null), at once, whatever runs
+    PING: Final = 11  # Answer: REPLY json, at once, whatever runs: `running` (id or null), last `receipt` (hex)
     IDS: Final = 12  # json: rows of the id table, as in CLAIM, which follows: it may be larger than a frame
     PARK: Final = 13  # u64 ms idle, u64 ms: agree to end, begin nothing for so long. Answer: REPLY json (status, seq)
     END: Final = 14  # nothing: its generation is over, whoever started it; it ends at once

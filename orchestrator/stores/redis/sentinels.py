@@ -89,7 +89,7 @@ class PrimaryPool(BlockingConnectionPool):
 
     async def get_master_address(self) -> tuple[str, int]:
         """Asked by each connection that is made; the idle ones to another server are of no use any more."""
-        found: tuple[str, int] = await self._sentinel.discover_master(self._service)  # type: ignore[no-untyped-call]
+        found: tuple[str, int] = await self._sentinel.discover_master(self._service)
         if found != self._address:
             self._address = found
             await super().disconnect(inuse_connections=False)

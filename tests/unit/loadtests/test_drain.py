@@ -1,11 +1,12 @@
 """The books of a drain's clients, and who is sent where."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 
 from loadtests.drain.balancer import Balancer
 from loadtests.drain.drivers import Driver
+from loadtests.drain.replicas import Replica
 from loadtests.drain.rolling import Report
 
 
@@ -49,9 +50,10 @@ def test_an_eval_cut_short_or_a_server_that_ends_badly_is_a_failure():
     assert not Report([Driver(1)], [0]).passed
 
 
-def test_connections_go_to_those_in_service_in_turn():
+def test_connections_go_to_those_in_service_in_turn(tmp_path: Path):
     """To nobody when there is none."""
-    one, two = SimpleNamespace(in_service=True), SimpleNamespace(in_service=True)
+    one, two = (Replica(tmp_path / name, ["never-started"], {}) for name in ("one", "two"))
+    one.in_service = two.in_service = True
     balancer = Balancer([one, two])
     assert {id(balancer.next()), id(balancer.next())} == {id(one), id(two)}
     two.in_service = False

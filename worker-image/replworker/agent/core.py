@@ -230,7 +230,7 @@ class Agent:
             self.links.reply(link, frame.ref, answer)
 
     def _confirm(self, link: Link, frame: Frame, now: float) -> None:
-        seq, _ = frame.parts
+        seq, _id, self._session.receipt = frame.parts
         self._hand_over.confirm(link, SEQ.unpack(seq)[0])
 
     def _credit(self, link: Link, frame: Frame, now: float) -> None:
@@ -254,7 +254,7 @@ class Agent:
         self._session.events.replay(link, frame.ref, COUNT.unpack(number)[0])
 
     def _ping(self, link: Link, frame: Frame, now: float) -> None:
-        self.links.reply(link, frame.ref, {"running": self._runner.running_id})
+        self.links.reply(link, frame.ref, {"running": self._runner.running_id, "receipt": self._session.receipt.hex()})
 
     def _end_now(self, link: Link, frame: Frame, now: float) -> None:
         self._end({"code": "worker_died", "message": "a front door ended the worker"})

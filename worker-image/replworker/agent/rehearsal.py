@@ -61,4 +61,4 @@ def rehearse() -> None:
         request = (SEQ.pack(NONE), id_, b"eval", b"h" * 32, b"s" * 32, b"nobody", b'{"code":"1 + 1"}')
         stage.from_link(Kind.REQUEST, request, flags=Flag.NUMBERED)
         stage.from_interpreter(Kind.DONE, (_DONE, b"", b""))
-        stage.from_link(Kind.CONFIRM, (SEQ.pack(number), id_))
+        stage.from_link(Kind.CONFIRM, (SEQ.pack(number), id_, b""))

@@ -27,6 +27,8 @@ class Session:
         """Of the last numbered request that was executed."""
         self.committed = 0
         """Up to this seq a front door has confirmed."""
+        self.receipt = b""
+        """What it said to prove that; opaque here, and for the other front doors."""
 
     def limit(self, given: object) -> None:
         """The limits in force; raises `ValueError`."""

@@ -1,6 +1,6 @@
 """Body hashes, stamps, link keys and the hash chain."""
 
-from orchestrator.core.commits import Entry, body_hash, chain, link_key, stamp
+from orchestrator.core.commits import Entry, body_hash, chain, confirmed_by, link_key, receipt, stamp
 
 KEY = b"k" * 32
 
@@ -41,3 +41,13 @@ def test_the_chain_depends_on_all_that_came_before():
     assert chain("", entries, b"n" * 32)[2] != etags[2]
     assert chain("x", entries, b"m" * 32)[0] != etags[0]
     assert not set(chain("", (entries[1], entries[2]), b"m" * 32)) & set(etags)
+
+
+def test_a_receipt_proves_its_seq_to_whoever_has_the_key():
+    """Of this session and generation, and of no other; nothing that a worker makes up is one."""
+    made = receipt(b"k" * 32, "ses_a", 3, 12)
+    assert confirmed_by(made, b"k" * 32, "ses_a", 3) == 12
+    for given in (made.replace(b"12", b"13"), b"", b"12", b"-1 x", b"9" * 30 + b" x", made + b"0"):
+        assert confirmed_by(given, b"k" * 32, "ses_a", 3) == 0
+    assert confirmed_by(made, b"k" * 32, "ses_b", 3) == confirmed_by(made, b"k" * 32, "ses_a", 4) == 0
+    assert confirmed_by(made, b"x" * 32, "ses_a", 3) == 0

@@ -68,6 +68,10 @@ class Owner:
         """The worker's fault."""
         self.told.put_nowait(("breached", cause))
 
+    def missed(self, seq, cause):
+        """The worker's fault, or the store's."""
+        self.told.put_nowait(("missed", seq, cause))
+
     def regressed(self, seq):
         """The store's fault."""
         self.told.put_nowait(("regressed", seq))
@@ -228,12 +232,12 @@ async def test_what_a_worker_may_not_do_is_a_breach():
         committer.add(outcome(1, (b"x" * 32,)))
 
 
-async def test_a_number_that_the_store_knows_nothing_of_is_a_breach():
-    """No front door can have committed what lies before it: the agent drops only what was."""
+async def test_a_number_that_the_store_knows_nothing_of_is_not_committed():
+    """The agent drops only what was confirmed: it lies, or the store has lost what another front door had committed."""
     _, owner, committer = made()
     committer.add(outcome(2))
 
-    assert (await heard(owner)) == ("breached", "eval 2 came after eval 0")
+    assert (await heard(owner)) == ("missed", 0, "eval 2 came after eval 0")
 
 
 async def test_what_another_front_door_committed_is_built_upon():

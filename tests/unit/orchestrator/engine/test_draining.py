@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.engine import draining
 from support.engine_stage import Stage, stage
-from unit.orchestrator.engine.test_replacing import eventually
+from support.runtimes import eventually
 
 RUNNING = "print('on', flush=True)\nwhile True: pass"
 WAITS = "import os, time\nprint('on', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.005)\nn = 1"
@@ -131,13 +131,13 @@ async def test_a_store_that_is_away_does_not_hold_the_end_up():
         assert went_away(client)
 
 
-async def test_clients_that_read_slowly_are_waited_for_together():
+async def test_clients_that_read_slowly_are_waited_for_together(monkeypatch):
     """Each has its time, and all of them the same."""
     async with stage() as made:
         clients = [(await made.opened(durability="none"))[0] for _ in range(3)]
         for client in clients:
-            client.channel.offer = lambda text: False
-            client.channel.send = lambda text: asyncio.Event().wait()
+            monkeypatch.setattr(client.channel, "offer", lambda text: False)
+            monkeypatch.setattr(client.channel, "send", lambda text: asyncio.Event().wait())
         began = time.monotonic()
         await made.engine.drain(30)
         assert time.monotonic() - began < 2 * 2.0 + draining.OVERDUE_S

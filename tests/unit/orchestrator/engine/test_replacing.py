@@ -239,7 +239,7 @@ async def _lacks(made: Stage, worker: str) -> bool:
 
 
 @pytest.mark.parametrize("skew_s", [-1e6, 1e6])
-async def test_a_session_without_a_front_door_ends_after_its_time_whatever_the_stores_clock_says(skew_s):
+async def test_s24_a_session_without_a_front_door_ends_after_its_time_whatever_the_stores_clock_says(skew_s):
     """Implicit ones; a store whose clock is days off ends none of them early and none never."""
     limits = {"implicit_session_ttl_s": 1}
     async with stage(limits=limits) as made:

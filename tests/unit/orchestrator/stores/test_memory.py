@@ -1,5 +1,9 @@
 """What the contract cannot show of the twin: its clock. The rest is in `tests/contract`."""
 
+from dataclasses import replace
+
+import pytest
+
 from orchestrator.core.commits import Answer
 from orchestrator.stores.limits import INLINE_BYTES_MAX, StoreLimits
 from orchestrator.stores.memory import MemoryStore
@@ -30,6 +34,27 @@ async def test_all_times_are_the_stores_own():
     assert await store.raise_generation(session, 1, "front-b", 30.0) is None
     time.now_s = 1040.0
     assert await store.raise_generation(session, 1, "front-b", 30.0) is not None
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+async def test_s24_a_clock_that_jumps_moves_ownership_and_commits_nothing_twice(jump_s):
+    """Forward, a replacement's deadline is over early and another one may take it; backward, late. The fence holds."""
+    time = Time()
+    store = MemoryStore(now=time)
+    writer = await opened(store)
+    await writer.commit()
+    owned = await store.raise_generation(writer.session, 1, "front-a", 30.0)
+    assert owned is not None
+    time.now_s += jump_s
+    taken = await store.raise_generation(writer.session, 2, "front-b", 30.0)
+    assert (taken is not None) == (jump_s > 0)
+    assert (await writer.commit()).answer is Answer.FENCED
+    assert await store.publish(writer.session, owned, None) == (taken is None)
+    current = taken or owned
+    assert taken is None or await store.publish(writer.session, taken, None)
+    heir = replace(writer, generation=current.generation, nonce=current.nonce)
+    assert [(await heir.commit()).answer for _ in range(2)] == [Answer.OK, Answer.OK]
+    assert (await store.read(writer.session)).seq == 3
 
 
 async def test_ids_go_after_a_day_and_not_before():

@@ -19,6 +19,8 @@ from orchestrator.stores.redis.errors import RETRY_AFTER_MS, translated, unavail
         ("NOREPLICAS Not enough good replicas to write.", "noreplicas"),
         ("MASTERDOWN Link with MASTER is down", "masterdown"),
         ("CLUSTERDOWN The cluster is down", "clusterdown"),
+        ("MOVED 3999 127.0.0.1:6381", "moved"),
+        ("ASK 3999 127.0.0.1:6381", "ask"),
         ("TRYAGAIN Multiple keys request during rehashing of slot", "tryagain"),
         ("BUSY Redis is busy running a script.", "busy"),
         ("NOAUTH Authentication required.", "refused"),
@@ -28,7 +30,7 @@ from orchestrator.stores.redis.errors import RETRY_AFTER_MS, translated, unavail
         ("ERR max number of clients reached", "unreachable"),
     ],
 )
-def test_what_a_server_says_becomes_a_cause(said, cause):
+def test_s20_what_a_server_says_becomes_a_cause(said, cause):
     """`store_unavailable`, with one word for the cause and a time to try again."""
     error = translated(BaseParser.parse_error(said))
     assert (error.code, error.details["cause"], error.retry_after_ms) == ("store_unavailable", cause, RETRY_AFTER_MS)
