@@ -15,6 +15,7 @@ from orchestrator.engine.history import Journal
 from orchestrator.engine.rewinding import Rewinder
 from orchestrator.engine.session import LiveSession
 from orchestrator.engine.states import States
+from orchestrator.ports import Raised
 from replwire.envelopes import Json
 from replwire.errors import WireError
 from replwire.messages import Fork, From, History, Pin, Rewind, Unpin
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SETTLE_S: Final = 10.0
 """How long the answer to a rewind, which is committed, waits for the report of the restore."""
+
+SOMEBODY_ELSES: Final = Raised(0, "")
+"""A replacement that is another front door's: its worker is looked for."""
 
 Past = History | Rewind | Fork | Pin | Unpin
 
@@ -65,10 +69,10 @@ class PastHandlers:
         if session.requests.get(request.id) is not None:
             raise WireError("conflict", "the id was used with another body")
         done = await self._rewinder.rewind(session.id, request, payload.seq, talk.principal_name, talk.principal.tenant)
-        if done.raised is None:
+        if session.record.generation >= done.generation:
             talk.reply(request, done.payload)
             return
-        session.rewound(done.raised)
+        session.rewound(done.raised or SOMEBODY_ELSES)
         await talk.in_background(lambda: self._reply_when_settled(request, session, done.payload), request)
 
     async def _reply_when_settled(self, request: Request, session: LiveSession, payload: Json) -> None:

@@ -30,15 +30,21 @@ RETRY_S: Final = 0.1
 
 NONCE_BYTES: Final = 16
 
+CAUSE: Final = "rewind"
+"""Why the record says that the generation was raised."""
+
 _log = structlog.get_logger("bascule.session")
 
 
 @dataclass(frozen=True, slots=True)
 class Rewound:
-    """A rewind that is committed: by us just now when `raised` is there, else by an earlier request of the same id."""
+    """A rewind that is committed, by this request or by an earlier one of the same id."""
 
     payload: Json
+    generation: int
+    """Of the session since then, at least."""
     raised: Raised | None
+    """The replacement that goes with it, where it is this front door's."""
 
 
 class Rewinder:
@@ -52,10 +58,11 @@ class Rewinder:
         """Commit it. The same id with the same body gives the stored answer; raises `not_found`, `conflict`, `busy`,
         and `outcome_unknown` when the store went away in between."""
         ours: Raised | None = None
+        is_unknown = False
         for _ in range(TRIES_MAX):
             try:
                 record = visible_to(await self._services.store.read(session), tenant, session)
-                done = await self._earlier(record, request, ours)
+                done = await self._earlier(record, request)
                 if done is not None:
                     return done
                 ours = Raised(record.generation + 1, self._services.random(NONCE_BYTES).hex())
@@ -63,21 +70,24 @@ class Rewinder:
             except WireError as error:
                 if error.code != "store_unavailable" or ours is None:
                     raise
+                is_unknown = True
                 await asyncio.sleep(RETRY_S)
             else:
+                is_unknown = False
                 if done is not None:
                     return done
-        if ours is not None and self._services.store_is_away:
+        if is_unknown:
             raise WireError("outcome_unknown", "the store went away; ask again by the same id")
         raise WireError("busy", "the session goes on faster than it can be rewound", retry_after_ms=200)
 
-    async def _earlier(self, record: Record, request: Request, ours: Raised | None) -> Rewound | None:
-        """What the id has done already; with our own nonce if it was a try of ours whose answer was lost."""
+    async def _earlier(self, record: Record, request: Request) -> Rewound | None:
+        """What the id has done already; it may have been a try of ours whose answer was lost."""
         found = await self._services.store.outcome(record.session, request.id)
         if found is None:
             return None
-        is_ours = ours is not None and (record.generation, record.nonce) == (ours.generation, ours.nonce)
-        return Rewound(self._stored(record, request, *found), ours if is_ours else None)
+        is_ours = record.cause == CAUSE and record.owner == self._services.server
+        raised = Raised(record.generation, record.nonce) if is_ours else None
+        return Rewound(self._stored(record, request, *found), record.generation, raised)
 
     def _stored(self, record: Record, request: Request, seq: int, blob: bytes) -> Json:
         try:
@@ -103,14 +113,14 @@ class Rewinder:
             said = with_commit(
                 outcome.payload, seq=outcome.seq, state="committed", durable=reply.durable, etag=commit.etag
             )
-            return Rewound(said, raised)
+            return Rewound(said, raised.generation, raised)
         return self._otherwise(record, request, reply)
 
     def _otherwise(self, record: Record, request: Request, reply: CommitReply) -> Rewound | None:
         if reply.answer is Answer.CONFLICT:
             raise WireError("conflict", "the id was used with another body")
         if reply.answer is Answer.DUP:
-            return Rewound(self._stored(record, request, *reply.stored[0]), None)
+            return Rewound(self._stored(record, request, *reply.stored[0]), record.generation, None)
         return None  # GAP, FENCED, MISSING: what was read is old
 
     def _outcome(self, record: Record, request: Request, state: Checkpoint, principal: str) -> Outcome:

@@ -157,6 +157,29 @@ async def test_a_lost_answer_is_not_a_lost_rewind(monkeypatch):
         assert len((await client.ask("history"))["payload"]["entries"]) == 5
 
 
+async def test_a_store_that_stays_away_leaves_it_unknown(monkeypatch):
+    """It may have been done; asking again by the same id tells, when the store is back. One that was away all the time
+    has done nothing."""
+    async with stage() as made:
+        client, _ = await three_states(made)
+        store, rewind = made.store, made.store.rewind
+
+        async def deaf(*arguments: Any) -> Any:
+            await rewind(*arguments)
+            store.is_away = True
+            raise WireError("store_unavailable", "no word came")
+
+        monkeypatch.setattr(store, "rewind", deaf)
+        unknown = (await client.ask("rewind", {"seq": 1}, id_="back"))["payload"]
+        nothing = (await client.ask("rewind", {"seq": 2}, id_="later"))["payload"]
+        store.is_away = False
+        again = (await client.ask("rewind", {"seq": 1}, id_="back"))["payload"]
+
+        assert (unknown["code"], nothing["code"]) == ("outcome_unknown", "store_unavailable")
+        assert (again["seq"], again["to"]) == (4, 1)
+        assert (await client.eval("x"))["output"] == "1"
+
+
 async def test_the_answer_is_the_same_behind_another_front_door():
     """The id table is the session's, not the server's."""
     async with stage() as made:
