@@ -96,6 +96,7 @@ class PastHandlers:
         talk = self._talk
         talk.sessions.make_room()
         parent = await self._look_up(origin.session)
+        _check_keeps_states(parent.policy)
         at = origin.pin if origin.pin is not None else origin.seq
         return talk.sessions.begin(await self._forker.begin(parent, at, policy, opened))
 

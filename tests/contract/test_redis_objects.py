@@ -69,6 +69,18 @@ async def test_an_object_goes_with_its_chunk(server, blobs):
         assert await store.chunks(writer.session, [LARGE[0]]) == dict([LARGE])
 
 
+async def test_much_garbage_goes_in_one_sweep(server, blobs):
+    """Of several lineages, more than one call takes."""
+    async with connected(server.url, blobs=blobs, object_bytes_min=1, limits=StoreLimits(states_kept=1)) as store:
+        for _ in range(3):
+            writer = await opened(store)
+            await writer.commit(chunks=[chunk(b"%d" % number) for number in range(150)])
+            await writer.commit(chunks=[SMALL])
+        assert len(await listed(blobs)) == 453
+        await store.sweep_chunks()
+        assert len(await listed(blobs)) == 3
+
+
 async def test_the_objects_of_a_lineage_go_with_its_last_session(server, blobs):
     """And no other's."""
     async with connected(server.url, blobs=blobs) as store:

@@ -88,3 +88,12 @@ async def test_a_folder_that_cannot_be_written_is_told(tmp_path):
         assert (caught.value.code, caught.value.details["cause"]) == ("store_unavailable", "Not a directory")
         assert caught.value.retry_after_ms
     await blobs.close()
+
+
+async def test_a_folder_that_hangs_is_told_in_time(tmp_path):
+    """As a store that is away; what was begun ends by itself, whole."""
+    blobs = FolderBlobs(tmp_path, deadline_s=0)
+    with pytest.raises(WireError) as caught:
+        await blobs.put("a", b"data")
+    assert (caught.value.code, caught.value.details["cause"]) == ("store_unavailable", "timeout")
+    await blobs.close()

@@ -141,9 +141,11 @@ for _ = 1, math.min(2, states - ARGV[14]) do
     break
   end
   local successor, from = string.match(next_row, '^(%d+) ()')
-  for at = from, #next_row, width do
+  if from <= #next_row then
     -- @include counts
-    let_go(KEYS[8], KEYS[9], ARGV[15] == '1' and KEYS[11], string.sub(next_row, at, at + width - 1), 1)
+    for at = from, #next_row, width do
+      let_go(KEYS[8], KEYS[9], ARGV[15] == '1' and KEYS[11], string.sub(next_row, at, at + width - 1), 1)
+    end
   end
   redis.call('HDEL', KEYS[5], oldest, oldest .. ':references', oldest .. ':next')
   oldest, states, next_row = successor, states - 1, nil

@@ -89,13 +89,14 @@ class Objects:
 
     async def delete_garbage(self, sessions: Iterable[str]) -> None:
         """Of these sessions' lineages: objects whose chunks are gone."""
-        for session in sessions:
-            key = session_keys(session).garbage
-            while found := await self._calls.ask(b"SRANDMEMBER", key, GARBAGE_AT_ONCE):
-                names = [bytes(name).decode("ascii") for name in found]
-                if not await self._delete(names):
-                    break
-                await self._calls.ask(b"SREM", key, *names)
+        keys = [session_keys(session).garbage for session in sessions]
+        while keys:
+            found = await self._calls.ask_all([(b"SRANDMEMBER", key, GARBAGE_AT_ONCE) for key in keys])
+            due = [(key, names) for key, names in zip(keys, found, strict=True) if names]
+            if not due or not await self._delete(bytes(name).decode("ascii") for _, names in due for name in names):
+                return
+            await self._calls.ask_all([(b"SREM", key, *names) for key, names in due])
+            keys = [key for key, names in due if len(names) >= GARBAGE_AT_ONCE]
 
     async def sweep_strays(self) -> None:
         """Delete the objects of lineages that have ended, and, once per grace, all that are old and have no name."""

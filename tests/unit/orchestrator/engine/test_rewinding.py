@@ -173,11 +173,12 @@ async def test_the_answer_is_the_same_behind_another_front_door():
 async def test_a_scratch_pad_keeps_no_states():
     """Without commits there is nothing to go back to."""
     async with stage() as made:
-        client, _ = await made.opened(durability="none")
+        client, session = await made.opened(durability="none")
         await client.eval("x = 1")
-        answers = [(await client.ask(*asked))["payload"] for asked in ASKED]
+        opening: tuple[str, dict[str, Any]] = ("open", {"from": {"session": session}})
+        answers = [(await client.ask(*asked))["payload"] for asked in (*ASKED, opening)]
 
-        assert [said["code"] for said in answers] == ["forbidden"] * 4
+        assert [said["code"] for said in answers] == ["forbidden"] * 5
 
 
 @pytest.mark.parametrize(
