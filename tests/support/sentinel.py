@@ -72,7 +72,13 @@ class Failover:
     def fail_over(self) -> None:
         """The primary is killed; until the replica has its place."""
         self.primary.kill()
-        self.until(lambda: b"role:master" in self.replica.command("INFO", "replication"))
+        self.until(self._is_promoted)
+
+    def _is_promoted(self) -> bool:
+        try:
+            return b"role:master" in self.replica.command("INFO", "replication")
+        except ConnectionError:
+            return False  # a Sentinel hangs up on everybody when it promotes
 
     def close(self) -> None:
         """End all of it."""
