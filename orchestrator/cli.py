@@ -69,7 +69,7 @@ def serve(config: Path | None, more: tuple[str, ...], **flags: Any) -> None:
     On a laptop:  bascule serve --embedded --dev-token TOKEN
     On a server:  bascule serve --runtime docker --redis-url redis://localhost:6379 --keys-file keys.toml
     """
-    from orchestrator import app, settings
+    from orchestrator import app, settings, store_parts
 
     try:
         loaded = settings.load(nested(flags, more), config)
@@ -77,7 +77,7 @@ def serve(config: Path | None, more: tuple[str, ...], **flags: Any) -> None:
         app.run(loaded, say)
     except settings.SettingsError as error:
         raise Wrong(str(error)) from None
-    except app.StartError as error:
+    except store_parts.StartError as error:
         raise Failed(str(error)) from None
 
 

@@ -103,14 +103,14 @@ def inspect(shown: str, output: str, keys_file: str | None, config: Path | None,
     """
     import asyncio
 
-    from orchestrator import app, settings
+    from orchestrator import authenticators, settings
     from orchestrator.auth.inspecting import inspect_token
     from orchestrator.auth.rereading import AuthFileError
 
     try:
         loaded = settings.load(nested({"auth__keys_file": keys_file}, more), config)
-        ways, revoked = app.ways_to_prove(loaded), app.revocations(loaded)
-        asyncio.run(app.key_rounds(ways).refresh())
+        ways, revoked = authenticators.ways_to_prove(loaded), authenticators.revocations(loaded)
+        asyncio.run(authenticators.key_rounds(ways).refresh())
     except (settings.SettingsError, AuthFileError, ValueError) as error:
         raise Wrong(str(error)) from None
     report = inspect_token((sys.stdin.read() if shown == "-" else shown).strip(), ways, revoked)

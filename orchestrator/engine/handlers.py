@@ -15,9 +15,9 @@ from orchestrator.engine.session import LiveSession
 from replwire.cursors import parse_cursor
 from replwire.envelopes import Json
 from replwire.errors import ERROR_CODES, WireError
+from replwire.events import EVENTS
 from replwire.frames import Kind
 from replwire.messages import (
-    EVENTS,
     GENERATION,
     REQUESTS,
     SUBPROTOCOL,

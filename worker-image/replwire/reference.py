@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
 from replwire.errors import CLOSE_CODES, ERROR_CODES
+from replwire.events import EVENTS, RESULT_FIELDS
 from replwire.limits import LIMITS
 from replwire.messages import (
-    EVENTS,
     GENERATION,
     REQUESTS,
-    RESULT_FIELDS,
     SUBPROTOCOL,
     Payload,
     terminal_type,

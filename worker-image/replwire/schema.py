@@ -6,7 +6,8 @@ from dataclasses import is_dataclass
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from replwire.errors import ERROR_CODES
-from replwire.messages import EVENTS, GENERATION, REQUESTS, RESULT_FIELDS, Payload, wire_fields
+from replwire.events import EVENTS, RESULT_FIELDS
+from replwire.messages import GENERATION, REQUESTS, Payload, wire_fields
 
 Schema = dict[str, Any]
 

@@ -6,8 +6,9 @@ import pytest
 
 from replwire.cursors import Cursor, parse_cursor
 from replwire.errors import ERROR_CODES, WireError
+from replwire.events import EVENTS
 from replwire.limits import LIMITS, default_limits
-from replwire.messages import EVENTS, REQUESTS, terminal_type
+from replwire.messages import REQUESTS, terminal_type
 from replwire.reference import main, pages
 from replwire.schema import protocol_schema
 
