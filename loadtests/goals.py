@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from loadtests import checkpoint_cases
 from loadtests.figures import Figure, ratio
 
 BRIDGE: Final = "websockets bridge"
@@ -92,6 +93,8 @@ MEASURES: Final = (
     Measure("many.server", "memory of the server's process then: PSS", "MB", decimals=0),
     Measure("many.redis", "memory that Redis uses then", "MB", decimals=0),
     Measure("many.wake.p50", "one more wakes, the longest idle is parked, a worker is started: p50", "ms", decimals=0),
+    *(Measure(name, title, unit, at_most=checkpoint_cases.GOALS.get(name))
+      for name, title, unit in checkpoint_cases.measures()),
 )  # fmt: skip
 
 BY_NAME: Final = {measure.name: measure for measure in MEASURES}

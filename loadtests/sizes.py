@@ -33,10 +33,12 @@ class Sizes:
     many_running: int = 500
     many_evals: int = 20
     """Of each session that runs."""
+    checkpoints: int = 9
+    """Of each namespace and change; their median is the round's value."""
 
 
 FULL: Final = Sizes()
 QUICK: Final = Sizes(
     cold_starts=3, warm_starts=8, idle_sessions=4, round_trips=300, slow_round_trips=5, prints=1, sessions=8, evals=100,
-    kernels=3, slow_evals=10, parks=2, wakes=3, forks=20, many_open=80, many_running=8, many_evals=5,
+    kernels=3, slow_evals=10, parks=2, wakes=3, forks=20, many_open=80, many_running=8, many_evals=5, checkpoints=2,
 )  # fmt: skip

@@ -9,14 +9,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from loadtests import services
+from loadtests import checkpoints, services
 from loadtests.client import ReplClient
 from loadtests.contestants import parked
 from loadtests.contestants.bubblewrap import check_bubblewrap
@@ -190,5 +190,11 @@ def _contestant(name: str, runtime: str, check_: Callable[[], Awaitable[None]]) 
     return Contestant(name, check_, tasks)
 
 
-ON_DOCKER: Final = _contestant(BASCULE_DOCKER, "docker", check_docker)
+async def _checkpoints(sizes: Sizes) -> Values:
+    return await checkpoints.measured(rounds=sizes.checkpoints)
+
+
+_DOCKER: Final = _contestant(BASCULE_DOCKER, "docker", check_docker)
+ON_DOCKER: Final = replace(_DOCKER, tasks={**_DOCKER.tasks, "checkpoint": _checkpoints})
+"""Only its image is sure to have numpy."""
 ON_BUBBLEWRAP: Final = _contestant(BASCULE_BUBBLEWRAP, "bubblewrap", check_bubblewrap)

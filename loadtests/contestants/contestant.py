@@ -14,7 +14,7 @@ Task = Callable[[Sizes], Awaitable[Values]]
 
 TASKS: Final = (
     "start.cold", "start.warm", "memory", "round_trip.none", "round_trip.commit", "output.print", "output.lines",
-    "throughput.none", "throughput.commit", "park", "wake.small", "wake.large", "fork", "many",
+    "throughput.none", "throughput.commit", "park", "wake.small", "wake.large", "fork", "checkpoint", "many",
 )  # fmt: skip
 """In the order they run: each is the beginning of its measures' names."""
 

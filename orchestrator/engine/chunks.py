@@ -8,15 +8,22 @@ from typing import Final
 from orchestrator.core.outcomes import ProtocolBreach
 from orchestrator.engine.services import digest
 from replwire.frames import CHUNK_BYTES_MAX
+from replwire.limits import LIMITS
 
 UNCOMMITTED_BYTES_MAX: Final = 512 * 1024 * 1024
 """Bytes of chunks that wait for their commit; an agent that is not hostile refuses requests far below."""
 
 
+STATE_BYTES: Final = LIMITS["state_bytes_max"].default
+"""What the bound above is made for; a session whose policy lets it have more gets so much more."""
+
+
 class Chunks:
     """Of one generation of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, more_bytes: int = 0) -> None:
+        """`more_bytes`: by how much a state may be larger than `STATE_BYTES`."""
+        self._more_bytes = max(0, more_bytes)
         self._fresh: dict[bytes, bytes] = {}
         self._kept: dict[bytes, bytes] = {}
         self._bytes = 0
@@ -29,7 +36,7 @@ class Chunks:
             return
         self._fresh[content_id] = data
         self._bytes += len(data)
-        if self._bytes > UNCOMMITTED_BYTES_MAX:
+        if self._bytes > UNCOMMITTED_BYTES_MAX + self._more_bytes:
             raise ProtocolBreach("more chunks than a checkpoint may have")
 
     def keep(self) -> None:

@@ -18,7 +18,7 @@ from orchestrator import faults
 from orchestrator.core.commits import EMPTY_ETAG, Answer, Commit, CommitReply, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Checkpoint, Record
-from orchestrator.engine.chunks import Chunks
+from orchestrator.engine.chunks import STATE_BYTES, Chunks
 from orchestrator.engine.commit_owner import CommitOwner
 from orchestrator.engine.sealing import CommitSealer
 from orchestrator.engine.services import Services, digest
@@ -46,7 +46,7 @@ class Committer:
         self._session = record.session
         self._sealer = CommitSealer(services, record)
         self._waiting: list[Outcome] = []
-        self._chunks = Chunks()
+        self._chunks = Chunks(record.policy.limits.get("state_bytes_max", STATE_BYTES) - STATE_BYTES)
         self._base_references: frozenset[bytes] | None = frozenset()
         """None: another front door has committed, and the store says what the next commit builds on."""
         self._task: asyncio.Task[None] | None = None

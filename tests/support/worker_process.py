@@ -12,17 +12,20 @@ from support.worker_client import Outcome, WorkerClient
 
 WORKER_IMAGE = Path(__file__).resolve().parents[2] / "worker-image"
 
+ALONE = ("bwrap", "--unshare-pid", "--dev-bind", "/", "/", "--proc", "/proc", "--die-with-parent")
+
 
 class WorkerProcess:
     """One worker, its working folder and links to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_alone: bool = False) -> None:
+        """`is_alone`: it sees no process but its own, as in every sandbox."""
         self.work_folder = folder / "work"
         self.work_folder.mkdir()
         self._socket = folder / "worker.sock"
         words = ["-m", "replworker", "--socket", str(self._socket), "--work-folder", str(self.work_folder)]
         environment = {**os.environ, "PYTHONPATH": str(WORKER_IMAGE), "HOME": str(self.work_folder)}
-        self.process = subprocess.Popen([sys.executable, *words], env=environment)
+        self.process = subprocess.Popen([*(ALONE if is_alone else ()), sys.executable, *words], env=environment)
         self._links: list[WorkerClient] = []
 
     def dial(self) -> WorkerClient:

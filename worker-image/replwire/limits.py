@@ -32,6 +32,7 @@ _ROWS: Final = (
     Limit("idle_timeout_s", 1800, "time without a request after which a session's worker is ended"),
     Limit("implicit_session_ttl_s", 60, "life of a session that was never opened by name after its last connection"),
     Limit("file_bytes_max", 512 * 1024, "data of one `files` read or write"),
+    Limit("state_bytes_max", 256 * 1024 * 1024, "a checkpoint's names; beyond it the largest are left out (`unsaved`)"),
     Limit("files_max", 1000, "files of a working folder that a checkpoint keeps"),
     Limit("bad_messages_max", 20, "bad messages on one connection before it is closed with 1008"),
     Limit("events_kept_max", 2000, "recent events that a worker keeps for late-comers"),

@@ -36,6 +36,13 @@ GOALS = {
     "wake.large.p50": (80, None, None, None),
     "fork.p50": (15, None, None, None),
     "many.worker": (10, None, None, None),
+    "checkpoint.frame.elsewhere.pause": (5, None, None, None),
+    "checkpoint.frame.elsewhere.wait": (10, None, None, None),
+    "checkpoint.frame.element.sent": (1, None, None, None),
+    "checkpoint.objects.elsewhere.pause": (5, None, None, None),
+    "checkpoint.objects.elsewhere.wait": (10, None, None, None),
+    "checkpoint.large.element.wait": (60, None, None, None),
+    "checkpoint.large.element.sent": (1, None, None, None),
 }
 
 

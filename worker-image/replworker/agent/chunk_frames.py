@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from replwire.frames import Frame, Kind, pack_frame
 from replworker.agent.breach import InterpreterBreach
-from replworker.agent.limits import CHECKPOINT_BYTES_MAX
 
 
 class ChunkFrames:
@@ -16,11 +15,11 @@ class ChunkFrames:
         self._frames: list[bytes] = []
         self._bytes = 0
 
-    def add(self, frame: Frame) -> None:
-        """Raises `InterpreterBreach` beyond `CHECKPOINT_BYTES_MAX`."""
+    def add(self, frame: Frame, bytes_max: int) -> None:
+        """Raises `InterpreterBreach` beyond that."""
         id_, data = frame.parts
         self._bytes += len(data)
-        if self._bytes > CHECKPOINT_BYTES_MAX:
+        if self._bytes > bytes_max:
             raise InterpreterBreach("a checkpoint is too large")
         self._frames.append(pack_frame(Kind.CHUNK, (id_, data)))
 

@@ -9,7 +9,8 @@ LINKS_MAX: Final = 64
 """Open links, attached or not; a further one is hung up on at once."""
 
 LINK_BACKLOG_BYTES_MAX: Final = 512 * 1024 * 1024
-"""Bytes that wait for a link which does not read; beyond it the link is dropped. A whole checkpoint fits."""
+"""Bytes that wait for a link which does not read; beyond it the link is dropped. A whole checkpoint fits: where
+`state_bytes_max` is more than half of it, it is twice that."""
 
 LINK_STALL_S: Final = 5.0
 """A link that holds up the output so long is dropped, if the session has another one."""
@@ -18,8 +19,8 @@ OUTCOMES_UNCONFIRMED_MAX: Final = 64
 OUTCOME_BYTES_UNCONFIRMED_MAX: Final = 64 * 1024 * 1024
 """Outcomes (and their checkpoints) that no front door has committed; beyond it numbered requests are refused."""
 
-CHECKPOINT_BYTES_MAX: Final = 384 * 1024 * 1024
-"""Chunks of one outcome; an interpreter that sends more breaks the protocol."""
+CHECKPOINT_BYTES_BEYOND_STATE: Final = 128 * 1024 * 1024
+"""Chunks of one outcome, beside `state_bytes_max`; an interpreter that sends more breaks the protocol."""
 
 EVENT_BYTES_MAX: Final = 64 * 1024
 """Text of one stdout or stderr event; more is split."""

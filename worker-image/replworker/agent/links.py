@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from replwire.frames import Kind, pack_frame
 from replwire.hints import Any, Final
+from replworker.agent.limits import LINK_BACKLOG_BYTES_MAX
 from replworker.plain_json import to_json
 
 INTERPRETER: Final = -1
@@ -49,6 +50,8 @@ class Links:
         self.attached: list[Link] = []
         self.window_bytes = 0
         """`link_window_bytes`: credit of a link that has just been attached."""
+        self.backlog_bytes_max = LINK_BACKLOG_BYTES_MAX
+        """Of one link: see `limits.LINK_BACKLOG_BYTES_MAX`."""
         self.is_lenient = False
         """While an interrupted request comes to its end: output may overdraw the credit by one window."""
 

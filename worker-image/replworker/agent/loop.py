@@ -11,7 +11,7 @@ from replworker.agent.child import Child
 from replworker.agent.connection import Connection
 from replworker.agent.core import Agent
 from replworker.agent.far_side import FarSide
-from replworker.agent.limits import LINK_BACKLOG_BYTES_MAX, LINKS_MAX
+from replworker.agent.limits import LINKS_MAX
 from replworker.agent.links import END, INTERPRETER, INTERRUPT, KILL, Link
 from replworker.agent.rehearsal import rehearse
 from replworker.agent.watches import WRITABLE, Watches
@@ -120,7 +120,7 @@ class Loop:
             self._wait_for_room(key, connection, link)
 
     def _wait_for_room(self, key: int, connection: Connection, link: Link) -> None:
-        if connection.backlog_bytes > LINK_BACKLOG_BYTES_MAX:
+        if connection.backlog_bytes > self._agent.links.backlog_bytes_max:
             self._hang_up(key)
         elif not link.blocked:
             link.blocked = True

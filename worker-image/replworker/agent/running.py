@@ -6,6 +6,7 @@ from replwire.frames import NONE, SEQ, EventKind, Flag, Frame, Kind, pack_frame
 from replwire.hints import Final
 from replworker.agent.breach import InterpreterBreach
 from replworker.agent.chunk_frames import ChunkFrames
+from replworker.agent.limits import CHECKPOINT_BYTES_BEYOND_STATE
 from replworker.agent.links import INTERPRETER, INTERRUPT, Link
 from replworker.agent.outcomes import Checkpointed, HandOver, Outcome, outcome_parts
 from replworker.agent.parking import Parking
@@ -214,7 +215,8 @@ class Runner:
 
     def chunk(self, frame: Frame, *, of_state: bool) -> None:
         """A piece of a checkpoint; `of_state`: from a forked child."""
-        (self._state_chunks if of_state else self._chunks).add(frame)
+        most = self._session.limits.get("state_bytes_max", 0) + CHECKPOINT_BYTES_BEYOND_STATE
+        (self._state_chunks if of_state else self._chunks).add(frame, most)
 
     def state(self, frame: Frame, now: float) -> None:
         """The checkpoint that a forked child made."""

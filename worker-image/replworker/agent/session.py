@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replworker.agent.ids import IdTable
-from replworker.agent.limits import limits_of
+from replworker.agent.limits import LINK_BACKLOG_BYTES_MAX, limits_of
 from replworker.agent.links import Effect, Links
 from replworker.agent.ring import EventLog
 from replworker.agent.text import Output
@@ -34,5 +34,6 @@ class Session:
         """The limits in force; raises `ValueError`."""
         limits = self.limits = limits_of(given)
         self.links.window_bytes = limits["link_window_bytes"]
+        self.links.backlog_bytes_max = max(LINK_BACKLOG_BYTES_MAX, 2 * limits["state_bytes_max"])
         self.events.ring.limit(limits["events_kept_max"], limits["event_bytes_kept_max"])
         self.output.limit(limits["output_bytes_max"], limits["text_bytes_max"])

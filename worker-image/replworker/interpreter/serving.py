@@ -155,7 +155,7 @@ class Interpreter:
         limits = told["limits"]
         self._values.limit(limits["value_bytes_max"], limits["repr_bytes_max"])
         self._files.limit(limits["file_bytes_max"])
-        self._state.limit(limits["files_max"])
+        self._state.limit(limits["files_max"], limits["state_bytes_max"])
         report = self._state.restore(manifest, chunks, reseed=told["reseed"])
         self._evaluator.restored()
         self._flush()

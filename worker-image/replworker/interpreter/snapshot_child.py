@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import gc
 import marshal
 import os
 import select
+import struct
 from collections.abc import Mapping
 from time import monotonic
 
 from replwire.frames import SEQ, Kind, pack_frame
-from replwire.hints import Any, Final, NamedTuple, NoReturn
+from replwire.hints import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from replworker.interpreter import shadow
 from replworker.packets import send_frame
 from replworker.plain_json import to_json
-from replworker.snapshot import Snapshotter
+from replworker.snapshot import Checkpoint, Snapshotter
 from replworker.sockets import Socket
+
+if TYPE_CHECKING:
+    from replworker.snapshot.buffers import Placed
+    from replworker.snapshot.tracking import Tracker
 
 CHILD_S: Final = 60.0
 """A child that needs longer is killed, and the checkpoint counts as failed."""
@@ -24,6 +31,9 @@ INTERRUPT_AGAIN_S: Final = 0.25
 """After so long a tenant's object that loops while it is pickled costs its name."""
 
 _PIPE_BYTES: Final = 64 * 1024
+_LENGTH: Final = struct.Struct("<Q")
+"""Of the last word, before it."""
+
 _OOM_SCORE: Final = b"1000"
 """Where memory runs out, the child dies and not the session."""
 
@@ -36,6 +46,10 @@ class Taken(NamedTuple):
     unsaved: dict[str, str]
     lesson: tuple[Any, ...]
     """For `Snapshotter.handed_over`."""
+    placed: tuple[Placed, ...]
+    """For `Tracker.learn`."""
+    shadow: int
+    """Process id of the child's own child that stays, asleep; 0: none."""
 
 
 class SnapshotChild:
@@ -46,6 +60,7 @@ class SnapshotChild:
         self.fd = pipe
         self._pid = pid
         self._said = bytearray()
+        self._shadow_pidfd: int | None = None
 
     def has_news(self, *, within_s: float) -> bool:
         """Whether it says something in that time, or ends."""
@@ -54,60 +69,104 @@ class SnapshotChild:
         return bool(poll.poll(within_s * 1000))
 
     def finish(self) -> Taken | None:
-        """Wait for it; None when it failed, and then the agent has no checkpoint."""
+        """Wait for it; None when it failed, and then the agent has no checkpoint.
+
+        A shadow that it left lives until `release`.
+        """
         self._read(monotonic() + CHILD_S)
-        os.close(self.fd)
         try:
             os.kill(self._pid, _signal.SIGKILL)
             os.waitpid(self._pid, 0)
         except (ChildProcessError, ProcessLookupError):
             pass  # a tenant that waits for all children has reaped it
         try:
-            return Taken(*marshal.loads(self._said))
+            taken = Taken(*marshal.loads(memoryview(self._said)[_LENGTH.size :]))
         except (EOFError, ValueError, TypeError):
             return None
+        self._shadow_pidfd = shadow.handle(taken.shadow)
+        return taken
+
+    def release(self, *, kills: bool) -> None:
+        """Nothing more is wanted of it: its shadow ends, when nobody else holds on to it or because it is killed.
+
+        By a handle: a process id may be another's by now.
+        """
+        if self._shadow_pidfd is not None and kills:
+            shadow.kill(self._shadow_pidfd)
+        for fd in (self._shadow_pidfd, self.fd):
+            shadow.close(fd)
 
     def _read(self, deadline: float) -> None:
+        """Until its last word, or its end: a shadow of its holds the pipe on."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
-        while (left_s := deadline - monotonic()) > 0:
+        while not self._has_said_all() and (left_s := deadline - monotonic()) > 0:
             if poll.poll(left_s * 1000):
                 piece = os.read(self.fd, _PIPE_BYTES)
                 if not piece:
                     return
                 self._said += piece
 
+    def _has_said_all(self) -> bool:
+        said = self._said
+        return len(said) >= _LENGTH.size and len(said) >= _LENGTH.size + _LENGTH.unpack_from(said)[0]
 
-def start(
-    snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int
-) -> SnapshotChild | None:
-    """Fork; None when the machine gives no further process."""
-    reader, writer = os.pipe()
+
+class Work:
+    """What a child has to do.
+
+    `before` is the child before, as far as it has left a shadow: the new one ends that, at a moment when nobody waits.
+    """
+
+    __slots__ = ("before", "seq", "snapshotter", "sources", "state_channel", "tracker")
+
+    def __init__(
+        self, snapshotter: Snapshotter, tracker: Tracker, sources: Mapping[str, str], *, state_channel: Socket,
+        seq: int, before: SnapshotChild | None,
+    ) -> None:  # fmt: skip
+        self.snapshotter = snapshotter
+        self.tracker = tracker
+        self.sources = sources
+        self.state_channel = state_channel
+        self.seq = seq
+        self.before = before
+
+
+def start(work: Work) -> SnapshotChild | None:
+    """Fork; None when the machine gives no further process, or no descriptors."""
+    pipe: tuple[int, ...] = ()
     try:
+        pipe = reader, writer = os.pipe()
         pid = os.fork()
     except OSError:
-        os.close(reader)
-        os.close(writer)
+        for fd in pipe:
+            os.close(fd)
         return None
+    finally:
+        work.tracker.settle()
     if pid:
         os.close(writer)
-        return SnapshotChild(seq, pid, reader)
-    _run(snapshotter, sources, state_channel, seq, writer)
+        return SnapshotChild(work.seq, pid, reader)
+    os.close(reader)
+    _run(work, writer)
 
 
-def _run(
-    snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int, writer: int
-) -> NoReturn:
+def _run(work: Work, writer: int) -> NoReturn:
     status = 1
     try:
         _limit_itself()
-        _send(snapshotter, sources, state_channel, seq, writer)
+        taken = _send(work)
+        if work.before is not None:
+            # Early: while two are there, the next checkpoint believes nothing.
+            work.before.release(kills=True)
+        _leave(taken, work, writer)
         status = 0
     finally:
         os._exit(status)
 
 
 def _limit_itself() -> None:
+    gc.freeze()  # to collect what the parent had would be to copy all of it
     try:
         with open("/proc/self/oom_score_adj", "wb") as file:
             file.write(_OOM_SCORE)
@@ -122,19 +181,36 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _send(snapshotter: Snapshotter, sources: Mapping[str, str], state_channel: Socket, seq: int, writer: int) -> None:
+def _send(work: Work) -> Checkpoint:
     blocked = (_signal.SIGALRM,)
 
     def send(name: bytes, data: bytes) -> None:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, blocked)
-        send_frame(state_channel, pack_frame(Kind.CHUNK, (name, data)))
+        send_frame(work.state_channel, pack_frame(Kind.CHUNK, (name, data)))
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, blocked)
 
-    taken = snapshotter.take(sources, send)
+    taken = work.snapshotter.take(work.sources, send)
     _signal.setitimer(_signal.ITIMER_REAL, 0)
-    references = b"".join(taken.references)
-    parts = (SEQ.pack(seq), taken.manifest, references, to_json(taken.unsaved))
-    send_frame(state_channel, pack_frame(Kind.STATE, parts))
-    said = memoryview(marshal.dumps((taken.references, taken.state_bytes, taken.unsaved, snapshotter.lesson())))
-    while said:
-        said = said[os.write(writer, said) :]
+    parts = (SEQ.pack(work.seq), taken.manifest, b"".join(taken.references), to_json(taken.unsaved))
+    send_frame(work.state_channel, pack_frame(Kind.STATE, parts))
+    return taken
+
+
+def _leave(taken: Checkpoint, work: Work, writer: int) -> None:
+    """The last word. Where a shadow pays, one is forked that says it, and stays."""
+    placed = work.tracker.worth_keeping(work.snapshotter.placed)
+    forked = shadow.fork_off() if placed else None
+    is_shadow = forked == 0
+    if forked:
+        return
+    kept = (tuple(placed), os.getpid()) if is_shadow else ((), 0)
+    said = marshal.dumps((taken.references, taken.state_bytes, taken.unsaved, work.snapshotter.lesson(), *kept))
+    _write(writer, _LENGTH.pack(len(said)) + said)
+    if is_shadow:
+        shadow.sleep(writer)
+
+
+def _write(pipe: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(pipe, rest) :]

@@ -7,17 +7,28 @@ from _contextvars import Context
 from collections.abc import Mapping
 
 from replwire.frames import SEQ, Flag, Kind, pack_frame
-from replwire.hints import Any, Final, NamedTuple, NoReturn
+from replwire.hints import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from replworker.interpreter import spare
 from replworker.interpreter.channel import Channel
 from replworker.interpreter.children import Children
 from replworker.interpreter.gate import Gate
-from replworker.interpreter.snapshot_child import SnapshotChild, start
+from replworker.interpreter.snapshot_child import SnapshotChild, Work, start
 from replworker.interpreter.sources import Sources
 from replworker.packets import send_frame
 from replworker.plain_json import to_json
-from replworker.snapshot import Checkpoint, RestoreError, RestoreReport, SnapshotLimits, Snapshotter, restore
+from replworker.snapshot import (
+    Checkpoint,
+    ForkMoment,
+    RestoreError,
+    RestoreReport,
+    SnapshotLimits,
+    Snapshotter,
+    restore,
+)
 from replworker.sockets import Socket
+
+if TYPE_CHECKING:
+    from replworker.snapshot.tracking import Tracker
 
 INTERRUPT_AFTER_S: Final = 1.0
 """An interrupt that comes earlier was meant for the eval, which has ended; a later one costs the name in hand."""
@@ -58,6 +69,10 @@ class StateKeeper:
         self._sources = sources
         self._children = children
         self._child: SnapshotChild | None = None
+        self._shadow: SnapshotChild | None = None
+        """The child before, as far as it has left a shadow."""
+        self._tracker: Tracker | None = None
+        self._moment = ForkMoment()
         self.unsaved: dict[str, str] = {}
         """Of the last checkpoint."""
         self.is_kept = False
@@ -65,16 +80,20 @@ class StateKeeper:
         self._snapshotter = self._new_snapshotter(SnapshotLimits())
 
     def _new_snapshotter(self, limits: SnapshotLimits) -> Snapshotter:
-        return Snapshotter(self._namespace, work_folder=self._work_folder, limits=limits, injected=self._injected)
+        return Snapshotter(
+            self._namespace, work_folder=self._work_folder, limits=limits, injected=self._injected,
+            moment=self._moment,
+        )  # fmt: skip
 
     @property
     def child_fd(self) -> int | None:
         """Readable when the child that takes a checkpoint has something to say: then call `collect`."""
         return self._child.fd if self._child is not None else None
 
-    def limit(self, files_max: int) -> None:
+    def limit(self, files_max: int, state_bytes_max: int) -> None:
         """See `replwire.limits`; before the first checkpoint."""
-        self._snapshotter = self._new_snapshotter(SnapshotLimits(files_max=files_max))
+        limits = SnapshotLimits(files_max=files_max, state_bytes_max=state_bytes_max)
+        self._snapshotter = self._new_snapshotter(limits)
 
     def rehearse(self) -> None:
         """A checkpoint that nobody gets; the next one knows nothing of it."""
@@ -119,13 +138,33 @@ class StateKeeper:
         self.collect(is_current=False)
         self.is_kept = True
         if self._snapshotter.wants_fork():
-            self._child = self._context.run(start, self._snapshotter, self._sources.texts, self._state_channel, seq)
+            self._child = self._fork(seq)
             if self._child is not None:
                 return State(flags=Flag.STATE_FOLLOWS)
+        self._end_shadow(kills=True)
         taken = self._taken()
         self._channel.send_chunks(taken.chunks)
         self.unsaved = taken.unsaved
         return State(taken.manifest, b"".join(taken.references), taken.unsaved)
+
+    def _fork(self, seq: int) -> SnapshotChild | None:
+        """A child; the shadow has served when it is forked, and is of no use if it could not be."""
+        tracker = self._tracker = self._snapshotter.prepare_fork()
+        work = Work(
+            self._snapshotter, tracker, self._sources.texts, state_channel=self._state_channel, seq=seq,
+            before=self._shadow,
+        )  # fmt: skip
+        child = self._context.run(start, work)
+        self._end_shadow(kills=child is None)
+        return child
+
+    def _end_shadow(self, *, kills: bool) -> None:
+        """`kills`: no child was forked that does."""
+        shadow, self._shadow = self._shadow, None
+        if shadow is not None:
+            shadow.release(kills=kills)
+        if self._tracker is not None:
+            self._tracker.forget()
 
     def collect(self, *, is_current: bool) -> None:
         """Hear the child's last word, and wait for it.
@@ -140,6 +179,9 @@ class StateKeeper:
         if told is not None:
             self._snapshotter.handed_over(told.references, state_bytes=told.state_bytes, lesson=told.lesson)
             self.unsaved = told.unsaved
+            self._shadow = child
+            if self._tracker is not None:
+                self._tracker.learn(told.shadow, told.placed)
         elif is_current:
             self._send_state(child.seq, self._taken())
         else:

@@ -33,7 +33,11 @@ def reduce_array(pickler: Any, array: Any) -> Any:
     """A numpy array; a view stays a view of its base, unless that would keep much more than the view."""
     pickler.arrays.add(id(array))
     base = _owner(array)
-    if base is None or not array.size or not (base.flags.c_contiguous or base.flags.f_contiguous):
+    if base is None:
+        from replworker.snapshot.plain_arrays import reduce_plain
+
+        return reduce_plain(array, pickler.unchanged) or NotImplemented
+    if not array.size or not (base.flags.c_contiguous or base.flags.f_contiguous):
         return NotImplemented
     reduced = _view_of(base, array)
     if reduced is None:

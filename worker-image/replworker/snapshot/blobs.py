@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from replwire.hints import Any, Final
+from replwire.hints import TYPE_CHECKING, Any, Final
 from replworker.snapshot.contract import RestoreError
+
+if TYPE_CHECKING:
+    from replworker.snapshot.places import Region
 
 RUN_BREAK_BYTES: Final = 128 * 1024
 """A piece of a stream from this size on (a large string or bytes object) starts blocks of its own, so that what is
@@ -46,6 +49,16 @@ class Cutter:
         view = memoryview(data).cast("B")
         step = self._chunk_bytes
         return tuple(self._block(view[start : start + step]) for start in range(0, len(view), step))
+
+    def cut_again(self, data: Any, region: Region) -> tuple[bytes, ...]:
+        """The same, when something is known of it: a block that did not change is neither hashed nor sent."""
+        view = memoryview(data).cast("B")
+        step = self._chunk_bytes
+        known = zip(range(0, len(view), step), region.blocks, region.is_same, strict=True)
+        return tuple(
+            name if is_same and self.refer((name,)) else self._block(view[start : start + step])
+            for start, name, is_same in known
+        )
 
     def cut_stream(self, pieces: Iterable[bytes]) -> tuple[bytes, ...]:
         """Content ids of a stream that came in pieces."""

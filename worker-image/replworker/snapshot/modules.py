@@ -26,18 +26,18 @@ class Modules:
 
     def __init__(self) -> None:
         self._start = baseline().modules
-        self._seen: tuple[Any, ...] = ()
-        self._section = b""
+        self.looked: tuple[Any, ...] = ((), b"")
+        """When it was last looked, and what was found: plain data."""
 
     def section(self, roots: set[str]) -> bytes:
         """The section of the manifest, for these top-level packages; empty when there is nothing to import."""
         if not roots:
             return b""
-        seen = len(sys.modules), next(reversed(sys.modules)), roots
-        if seen != self._seen:
-            self._seen = seen
-            self._section = _packed(_imported(self._start, roots))
-        return self._section
+        seen = len(sys.modules), next(reversed(sys.modules)), tuple(sorted(roots))
+        if seen != self.looked[0]:
+            self.looked = seen, _packed(_imported(self._start, roots))
+        found: bytes = self.looked[1]
+        return found
 
 
 def _imported(start: frozenset[str], roots: set[str]) -> list[str]:

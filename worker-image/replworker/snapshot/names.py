@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from replwire.hints import Any, Final, NamedTuple
+from replwire.hints import TYPE_CHECKING, Any, Final, NamedTuple
 from replworker.snapshot.contract import HOUSEKEEPING, SnapshotLimits, Unsaveable, described, label
 from replworker.snapshot.pickling import CountingSink, Lore, NamespacePickler, Sink, TooLarge
+
+if TYPE_CHECKING:
+    from replworker.snapshot.places import Key
 
 _SCALARS: Final = frozenset({int, float, bool, type(None), complex})
 _TEXTS: Final = frozenset({str, bytes})
@@ -68,8 +71,12 @@ class Names:
         self._deep = False
         self._takes = 0
 
-    def dump(self, *, large: bool) -> Dumped:
-        """Pickle what can be pickled. `large`: containers first, then small values in a section of their own."""
+    def dump(self, *, large: bool, unchanged: Mapping[Key, bytes] | None = None) -> Dumped:
+        """Pickle what can be pickled. `large`: containers first, then small values in a section of their own.
+
+        `unchanged`: see `plain_arrays.reduce_plain`.
+        """
+        self._lore.unchanged = unchanged or {}
         names = self._state()
         self._lore.named_arrays = _arrays(names.values())
         self._takes += 1

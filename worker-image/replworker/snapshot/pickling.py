@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from _pickle import Pickler
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from replwire.hints import Any, Final
+from replwire.hints import TYPE_CHECKING, Any, Final
 from replworker.snapshot.arrays import View, do_overlap
 from replworker.snapshot.contract import Unsaveable
 from replworker.snapshot.functions import CodeCache
@@ -13,6 +13,9 @@ from replworker.snapshot.kinds import EXACT, choose
 from replworker.snapshot.rebuild import Rebuilder
 from replworker.snapshot.references import Reducer, is_made_by, library_places, places_of
 from replworker.snapshot.seeds import Seeds
+
+if TYPE_CHECKING:
+    from replworker.snapshot.places import Key
 
 PROTOCOL: Final = 5
 BUFFER_BYTES_MIN: Final = 64 * 1024
@@ -43,8 +46,9 @@ class Sink:
 
     def keep_in_band(self, buffer: Any) -> bool:
         """The pickler's `buffer_callback`: true for small buffers, which stay in the stream."""
-        with buffer.raw() as view:
-            size: int = view.nbytes
+        from replworker.snapshot.buffers import size_of  # only where there are any
+
+        size = size_of(buffer)
         if size < BUFFER_BYTES_MIN:
             return True
         self.buffers.append(buffer)
@@ -83,6 +87,8 @@ class Lore:
         self.named_arrays: frozenset[int] = frozenset()
         self.shared_bases: frozenset[int] = frozenset()
         """Ids of arrays that are kept whole though no name is bound to them, because several views show them."""
+        self.unchanged: Mapping[Key, bytes] = {}
+        """See `plain_arrays.reduce_plain`."""
         self._places: dict[int, tuple[str, str]] | None = None
         self._found: dict[int, tuple[object, tuple[str, str]]] = {}
 
@@ -135,6 +141,7 @@ class NamespacePickler(Pickler):
         self.attribute_of: Callable[[object], Any] = lore.attribute_of
         self.own_attribute_of: Callable[[object], Any] = lore.own_attribute_of
         self.arrays = lore.bases()
+        self.unchanged = lore.unchanged
         self.left_views: dict[int, list[View]] = {}
         self.used_bases: set[int] = set()
         self.announced: set[int] = set()

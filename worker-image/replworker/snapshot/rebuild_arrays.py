@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from _pickle import loads
 
 from replwire.hints import Any
 
@@ -37,6 +38,14 @@ class ArrayRebuilder:
             memory = memory[start:]
             return _protected(memory[: math.prod(shape)].reshape(shape), writable)
         return _protected(memory[start::step][: shape[0]], writable)
+
+    def plain_array(self, shape: Any, packed: Any) -> Any:
+        """An array of objects that never change."""
+        import numpy
+
+        made = numpy.empty(math.prod(shape), object)
+        made[:] = loads(packed)
+        return made.reshape(shape)
 
     def set_sharing(self, holder: Any, refs: Any) -> None:
         """A block or index of pandas shares its values with the others that `refs` knows."""

@@ -47,6 +47,7 @@ CONSTRUCTORS: Final = (
     "set_sharing",
     "weak_reference",
     "record_view",
+    "plain_array",
 )
 """Methods of `Rebuilder`, in the order of their numbers. Append only: a stored checkpoint knows how many it saw."""
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-from replwire.hints import Any, Final
+from replwire.hints import TYPE_CHECKING, Any, Final
 from replworker.snapshot.ambient import Ambient
-from replworker.snapshot.blobs import Blob, Cutter, SendChunk
+from replworker.snapshot.blobs import Blob, Cutter, SendChunk, digest_function
 from replworker.snapshot.contract import Checkpoint, SnapshotLimits, bounded
 from replworker.snapshot.files import Files, Packed
 from replworker.snapshot.manifest import Manifest, encode
 from replworker.snapshot.modules import Modules, Sources
+from replworker.snapshot.moment import ForkMoment
 from replworker.snapshot.names import Dumped, Lesson, Names, is_array
 from replworker.snapshot.pickling import Lore
 from replworker.snapshot.seeds import Seeds
+
+if TYPE_CHECKING:
+    from replworker.snapshot.buffers import Placed
+    from replworker.snapshot.places import Key, Region
+    from replworker.snapshot.tracking import Tracker
 
 _PART_INLINE_BYTES_MAX: Final = 4096
 """In a state that has chunks, parts up to this size stay in the manifest all the same."""
@@ -41,8 +47,13 @@ class Snapshotter:
         work_folder: str | None,
         limits: SnapshotLimits,
         injected: Mapping[str, object] | None = None,
+        moment: ForkMoment | None = None,
     ) -> None:
         self._namespace = namespace
+        self._moment = moment
+        self._tracker: Tracker | None = None
+        self.placed: tuple[Placed, ...] = ()
+        """Of the last `take`: large buffers, for the tracker."""
         self._limits = limits
         seeds = Seeds(namespace, injected or {})
         self._seeds = seeds.count, seeds.names
@@ -60,21 +71,33 @@ class Snapshotter:
         `send` gets each new chunk as soon as it is cut, and the checkpoint has none: a large state is never in memory
         twice.
         """
-        dumped = self._names.dump(large=self._namespace_bytes > self._limits.inline_bytes_max)
+        regions = self._tracker.regions() if self._tracker is not None else {}
+        unchanged = {key: region.edges for key, region in regions.items() if region.is_inside_same and region.edges}
+        dumped = self._names.dump(large=self._namespace_bytes > self._limits.inline_bytes_max, unchanged=unchanged)
         files = self._files.pack()
         small = self._ambient.section(), files.small, self._sources.section(dumped.filenames, sources)
         parts = (*small, self._modules.section(dumped.roots))
         self._namespace_bytes = sum(sum(map(len, section)) for section in dumped.sections)
-        self._namespace_bytes += sum(buffer.raw().nbytes for buffer in dumped.buffers)
+        self._namespace_bytes += _total(dumped.buffers)
         size = self._namespace_bytes + sum(map(len, parts)) + files.size - len(files.small)
         if size <= self._limits.inline_bytes_max and not files.large:
             return self._inline(dumped, files, parts, size)
-        return self._chunked(dumped, files, parts, size, send)
+        return self._chunked(dumped, files, parts, size, Cutter(self._known, self._limits.chunk_bytes, send), regions)
 
     def wants_fork(self) -> bool:
         """Whether `take` is better called in a forked child: the names were large, or a look at them says so now."""
         limit = self._limits.fork_above_bytes
         return self._namespace_bytes > limit or _apparent_bytes(self._namespace) > limit
+
+    def prepare_fork(self) -> Tracker:
+        """Load what each child would have to load again. The tracker wants to hear that the fork is done."""
+        digest_function()
+        if self._tracker is None:
+            from replworker.snapshot.tracking import Tracker
+
+            self._tracker = Tracker(self._moment or ForkMoment(), self._limits.chunk_bytes)
+        self._tracker.prepare()
+        return self._tracker
 
     def restored(self, references: Iterable[bytes]) -> None:
         """The store has these chunks: they came with the state that this process has restored."""
@@ -86,13 +109,14 @@ class Snapshotter:
 
         Plain data (marshal).
         """
-        return tuple(self._names.lesson())
+        return tuple(self._names.lesson()), self._modules.looked
 
     def handed_over(self, references: Iterable[bytes], *, state_bytes: int, lesson: tuple[Any, ...]) -> None:
         """A forked child's checkpoint was handed over; its lesson spares this process from finding it out again."""
         self._known = frozenset(references)
         self._namespace_bytes = self._without_files(state_bytes)
-        self._names.learn(Lesson(*lesson))
+        names, self._modules.looked = lesson
+        self._names.learn(Lesson(*names))
 
     def _without_files(self, size: int) -> int:
         return size - self._files.total_bytes() if size > self._limits.inline_bytes_max else size
@@ -105,11 +129,13 @@ class Snapshotter:
         return Checkpoint(encode(self._manifest(sections, buffers, parts, [], unsaved)), (), (), unsaved, size)
 
     def _chunked(
-        self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int, send: SendChunk | None
-    ) -> Checkpoint:
-        cutter = Cutter(self._known, self._limits.chunk_bytes, send)
+        self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int, cutter: Cutter,
+        regions: Mapping[Key, Region],
+    ) -> Checkpoint:  # fmt: skip
+        from replworker.snapshot.buffers import cut_all
+
         sections = tuple(_stream(section, cutter) for section in dumped.sections)
-        buffers = tuple(cutter.cut(buffer.raw()) for buffer in dumped.buffers)
+        buffers, self.placed = cut_all(dumped.buffers, cutter, regions)
         small = tuple(_part(part, cutter) for part in parts)
         failed = dict(files.unsaved)
         large = self._files.large_blobs(files, cutter, failed)
@@ -132,6 +158,14 @@ class Snapshotter:
 
     def _unsaved(self, dumped: Dumped, files: dict[str, str]) -> dict[str, str]:
         return bounded({**dumped.unsaved, **files}, self._limits.unsaved_max)
+
+
+def _total(buffers: list[Any]) -> int:
+    if not buffers:
+        return 0
+    from replworker.snapshot.buffers import size_of
+
+    return sum(map(size_of, buffers))
 
 
 def _stream(pieces: list[bytes], cutter: Cutter) -> Blob:

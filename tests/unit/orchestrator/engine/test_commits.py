@@ -10,6 +10,7 @@ import pytest
 from orchestrator.core.commits import Answer, Checkpointed, Commit, CommitReply, Entry, chain
 from orchestrator.core.outcomes import Outcome, ProtocolBreach
 from orchestrator.core.session import Checkpoint, Record, SessionPolicy, Status
+from orchestrator.engine.chunks import Chunks
 from orchestrator.engine.commits import Committer
 from orchestrator.engine.services import digest
 from replwire.errors import WireError
@@ -342,6 +343,16 @@ async def test_the_same_id_twice_and_chunks_without_end_are_a_breach(monkeypatch
         committer.take_chunk(digest(b"c" * 10), b"c" * 10)
     with pytest.raises(ProtocolBreach):
         committer.take_chunk(digest(bytes(CHUNK_BYTES_MAX + 1)), bytes(CHUNK_BYTES_MAX + 1))
+
+
+def test_who_may_have_a_larger_state_may_send_more(monkeypatch):
+    """By as much as his policy's `state_bytes_max` is over the default."""
+    monkeypatch.setattr("orchestrator.engine.chunks.UNCOMMITTED_BYTES_MAX", 25)
+    chunks = Chunks(more_bytes=10)
+    for data in (b"a" * 20, b"b" * 15):
+        chunks.take(digest(data), data)
+    with pytest.raises(ProtocolBreach):
+        chunks.take(digest(b"c"), b"c")
 
 
 async def test_a_fault_of_ours_is_told_and_not_waited_for_for_ever():

@@ -255,3 +255,11 @@ def test_what_loops_while_it_is_read_costs_its_name(tmp_path):
     assert said.stdout.splitlines() == [
         "['endless', 'late', 'loop'] [5] Loop True True", "(0.0, 0.0) True",
     ], said.stderr  # fmt: skip
+
+
+def test_a_state_has_a_limit(worker, make_worker):
+    """`state_bytes_max` of the claim: the largest names are left out, and told."""
+    link = worker.claimed(limits={"state_bytes_max": 1_000_000})
+    outcome = link.eval("import random\nbig = random.randbytes(3_000_000)\nn = 1")
+    assert list(outcome.told["unsaved"]) == ["big"]
+    assert moved(link, outcome, make_worker).eval("n, 'big' in globals()").told["output"] == "(1, False)"

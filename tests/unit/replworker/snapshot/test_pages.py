@@ -1,0 +1,148 @@
+"""What the kernel tells of this process's pages, with real forks and threads."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy
+import pytest
+
+from replworker.snapshot import pages
+from replworker.snapshot.places import key_behind, key_of
+
+BLOCK = 256 * 1024
+
+
+@contextmanager
+def asleep() -> Iterator[int]:
+    """A copy of this process that does nothing."""
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            signal.pause()
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def blocks_of(array):
+    """Which blocks of an array are shared with a copy of this process."""
+    key = key_of(array)
+    assert key is not None
+    address, size, _ = key
+    (entries,) = pages.page_states(os.getpid(), [(address, size)])
+    return pages.shared_blocks(address, size, entries, BLOCK)
+
+
+@pytest.mark.parametrize("size", [3 * BLOCK, 3 * BLOCK + 8, 40 * BLOCK + 1000 * 8])
+def test_written_blocks_are_found_exactly(size):
+    """Each write shows in the block that it hit, and in its neighbour only where a page belongs to both."""
+    array = numpy.random.default_rng(1).random(size // 8)
+    assert not any(blocks_of(array))
+    with asleep():
+        assert all(blocks_of(array)[1:-1])
+        array[BLOCK // 8 + 5000] = 1.0
+        found = blocks_of(array)
+    assert [number for number, same in enumerate(found[1:-1], 1) if not same] == [1]
+    assert not any(blocks_of(array))
+
+
+def test_memory_that_others_write_to_is_never_called_unchanged():
+    """Shared memory changes without a write of ours."""
+    import mmap
+
+    shared = mmap.mmap(-1, 4 * BLOCK)
+    shared[:] = b"x" * (4 * BLOCK)
+    address = numpy.frombuffer(shared, "u1").__array_interface__["data"][0]
+    with asleep():
+        (entries,) = pages.page_states(os.getpid(), [(address, 4 * BLOCK)])
+    assert not any(pages.shared_blocks(address, 4 * BLOCK, entries, BLOCK))
+
+
+def test_alone_is_whoever_sees_nobody_else():
+    """A live process that is not among those that are known is seen; a dead one that nobody waited for is none."""
+    seen = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            signal.pause()
+    try:
+        known = {int(name) for name in os.listdir("/proc") if name.isdigit()} | seen
+        assert pages.is_alone(known) or set(map(int, filter(str.isdigit, os.listdir("/proc")))) - known
+        assert not pages.is_alone(known - {pid})
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert pages._is_dead(str(pid))
+    os.waitpid(pid, 0)
+    assert pages._is_dead(str(pid))
+
+
+def test_ancestors_are_found():
+    """Up to where they can be seen."""
+    assert {os.getpid(), os.getppid()} <= pages.ancestors()
+
+
+def wait_until_asleep(thread: threading.Thread) -> None:
+    """The kernel says that it sleeps."""
+    deadline = time.monotonic() + 5
+    status = Path(f"/proc/self/task/{thread.native_id}/status")
+    while "S (sleeping)" not in status.read_text():
+        assert time.monotonic() < deadline
+
+
+def test_a_thread_that_ran_meanwhile_shows():
+    """Two equal answers mean that no other thread ran between them."""
+    turns, done, stop = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            turns.acquire()
+            done.release()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    wait_until_asleep(thread)
+    before = pages.other_threads(os.getpid())
+    assert before and pages.other_threads(os.getpid()) == before
+    turns.release()
+    done.acquire()
+    wait_until_asleep(thread)
+    assert pages.other_threads(os.getpid()) != before
+    stop.set()
+    turns.release()
+    thread.join()
+
+
+def test_a_thread_that_is_awake_gives_no_answer():
+    """Or not the same one for long."""
+    spinning, end = threading.Event(), threading.Event()
+
+    def spin() -> None:
+        spinning.set()
+        while not end.is_set():
+            pass
+
+    busy = threading.Thread(target=spin)
+    busy.start()
+    spinning.wait()
+    answers = [pages.other_threads(os.getpid()) for _ in range(50)]
+    end.set()
+    busy.join()
+    assert None in answers or len({str(answer) for answer in answers}) > 1
+
+
+def test_the_array_behind_a_view_is_found():
+    """By its whole memory only; of what has none of its own, nothing."""
+    base = numpy.arange(12.0).reshape(3, 4)
+    own = base.copy()
+    assert key_of(own) == key_behind(own) == key_behind(own.T) == (own.ctypes.data, own.nbytes, id(own))
+    assert key_behind(own[1:]) is None and key_of(own.T) is None
+    assert key_of(numpy.frombuffer(bytes(80))) is None and key_behind(bytearray(80)) is None
+    assert key_behind(own.view(numpy.recarray)) is None
