@@ -1,6 +1,7 @@
 """Three bugs to be caught: each replaces one part of a server by a broken one, in a process of its own.
 
-- `no-fence`: the commit script does not look at generation and nonce.
+- `no-fence`: the commit script does not look at generation and nonce. Raises overtake the commits of the same server,
+  as those of another one would: over one connection they come in order, and the fence is not needed.
 - `early-answer`: a result goes out as committed before its commit is sent.
 - `no-dedupe`: ids are forgotten: the script does not look at them, and a new worker is not told of them.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.core.commits import chain
 from orchestrator.core.outcomes import Outcome
@@ -39,6 +40,13 @@ def _without(line: bytes, instead: bytes) -> None:
 
 def _no_fence() -> None:
     _without(_FENCE, b"if record[1] ~= 'open' then")
+    connect = RedisStore.__init__
+
+    def connect_twice(self: RedisStore, *given: Any, **more: Any) -> None:
+        connect(self, *given, **more)
+        vars(self._line)["run"] = self._calls.run
+
+    setattr(RedisStore, "__init__", connect_twice)  # noqa: B010 - an assignment is an error to the type checker
 
 
 class _EarlyCommitter(commits.Committer):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +22,8 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._starts = 0
+        self._path = os.defpath
+        """tmux gives a window the PATH of whoever asked for it, whatever else it is told."""
         self._status = folder / "status"
 
     async def start(self, environment: Mapping[str, str], *words: str) -> None:
@@ -33,6 +37,7 @@ class Terminal:
         program = f"trap : INT; {shlex.join(words)}; echo $? > {new}; mv {new} {status}"
         self._status.unlink(missing_ok=True)
         size = ("-x", str(WIDTH), "-y", str(HEIGHT))
+        self._path = environment.get("PATH", os.environ.get("PATH", os.defpath))
         await self._tmux("-f", str(config), "new-session", "-d", *size, *given, f"sh -c {shlex.quote(program)}")
 
     @property
@@ -112,11 +117,16 @@ class Terminal:
 
     async def _tmux(self, *words: str, check: bool = True) -> str:
         process = await asyncio.create_subprocess_exec(
-            "tmux", "-S", str(self._socket), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
+            _program(), "-S", str(self._socket), *words, env={**os.environ, "PATH": self._path},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
         said, errors = await process.communicate()
         assert not check or process.returncode == 0, errors.decode()
         return said.decode()
+
+
+def _program() -> str:
+    return shutil.which("tmux") or "tmux"
 
 
 def _lines(text: str) -> list[str]:

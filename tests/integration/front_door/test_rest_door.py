@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from orchestrator.transports.admission import GOING_AWAY_RETRY_S
 from orchestrator.transports.configuration import ChannelConfig
 from orchestrator.transports.rest.routes import ROUTES
 from support.front_door import HEADERS, TOKEN, FrontDoor, front_door, refused
@@ -213,7 +214,7 @@ async def test_while_it_drains_requests_are_503() -> None:
     async with front_door(settings={"retry_after_s": 7}) as door:
         door.server.refuse_new()
         status, sent, body = await ask(door, "GET", "/v1/sessions")
-        assert (status, body["code"], sent["Retry-After"]) == (503, "draining", "7")
+        assert (status, body["code"], sent["Retry-After"]) == (503, "draining", str(GOING_AWAY_RETRY_S))
 
 
 async def test_c21_a_listener_that_does_not_read_is_hung_up_on() -> None:
