@@ -93,7 +93,7 @@ class WorkerLink:
         if error is not None:
             raise Wrong(f"the eval failed: {error['name']}: {error['message']}")
         seq = OUTCOME_HEAD.unpack(frame.parts[0])[0]
-        self._send(Kind.CONFIRM, SEQ.pack(seq), frame.parts[1])
+        self._send(Kind.CONFIRM, SEQ.pack(seq), frame.parts[1], b"")
 
     @staticmethod
     def _checked(frame: Frame, kind: int) -> None:
