@@ -97,6 +97,8 @@ class Bench:
         """End every worker, then every runtime."""
         for client in self._clients:
             client.close()
+        if self._made and self._made[0].survives_server:
+            self.make()  # the others may be closed, and what they started goes on
         for runtime in self._made:
             with contextlib.suppress(Exception):  # one that a test closed, or that can't answer
                 await asyncio.gather(*map(runtime.stop, await runtime.list_workers()))

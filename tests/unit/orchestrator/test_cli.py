@@ -17,8 +17,9 @@ from support.tokens import AUDIENCE, ISSUER, Issuer
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of this machine."""
+    """No settings of this machine, and nothing left on it."""
     monkeypatch.setattr(settings, "SYSTEM_FILE", tmp_path / "absent.toml")
+    monkeypatch.setenv("BASCULE_STATE_DIR", str(tmp_path / "state"))
 
 
 def run(*words: str) -> Result:
