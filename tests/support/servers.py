@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +24,7 @@ def state() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="bascule-test-"))
     folder.chmod(0o755)
     yield folder
+    _end_private_redis(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -87,4 +91,12 @@ def clean(folder: Path) -> None:
     workers = [entry.name for entry in (folder / "state" / "workers").glob("wrk_*")]
     if workers and shutil.which("docker"):
         subprocess.run(["docker", "rm", "--force", "--volumes", *workers], capture_output=True, timeout=60)
+    _end_private_redis(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_private_redis(folder: Path) -> None:
+    """An embedded server that was killed leaves its Redis to the next one, which never comes either."""
+    for file in folder.rglob("redis.pid"):
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(file.read_text()), signal.SIGKILL)
