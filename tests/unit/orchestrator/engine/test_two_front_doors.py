@@ -15,6 +15,7 @@ from support.runtimes import eventually
 
 UNTIL_A_FILE = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('went')"
 FOR_EVER = "import time\nwhile True: time.sleep(0.01)"
+STUBBORN = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on', flush=True)\nwhile True: pass"
 
 
 async def both(one: Stage, other: Stage, **opened: Any) -> tuple[Client, Client, str]:
@@ -154,9 +155,11 @@ async def test_an_interrupt_reaches_the_eval_of_the_other_front_door():
         assert (await guest.ask("interrupt"))["payload"]["status"] == "interrupted"
         assert (await client.terminal(waiting))["payload"]["error"]["name"] == "KeyboardInterrupt"
 
-        stubborn = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
-        waiting = client.send("eval", {"code": stubborn})
-        await client.ask("is_complete", {"code": "1"})
+        stubborn = (
+            "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on', flush=True)\nwhile True: pass"
+        )
+        waiting = client.send("eval", {"code": stubborn, "stream": True})
+        await guest.wait_for(lambda e: e["type"] == "stream")
         await guest.ask("interrupt")
         assert (await client.terminal(waiting))["payload"]["code"] == "interrupted"
         assert (await guest.eval("1"))["output"] == "1"
