@@ -45,7 +45,7 @@ class Pressure:
 def _may_park(session: LiveSession) -> bool:
     keeps = session.policy.durability != "none"
     is_idle = session.phase is Phase.LINKED and not session.is_busy
-    return keeps and is_idle and (session.policy.park_unsaved or not session.holds_unsaved)
+    return keeps and is_idle and session.parks_by_itself
 
 
 def _rank(session: LiveSession) -> tuple[bool, float]:

@@ -84,6 +84,11 @@ class LiveSession:
         """Whether something of it waits, runs, or is not committed yet."""
         return bool(self.requests) or bool(self.committer.waiting)
 
+    @property
+    def parks_by_itself(self) -> bool:
+        """Whether its worker may be ended unasked: nothing is lost by it, or its policy allows that."""
+        return self.policy.park_unsaved or not self.holds_unsaved
+
     # --- from the link ------------------------------------------------------------------------------------------
 
     def frame_received(self, link: Link, frame: Frame) -> None:

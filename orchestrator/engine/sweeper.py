@@ -121,7 +121,7 @@ class Sweeper:
     async def _rest(self, session: LiveSession) -> None:
         if session.phase is Phase.LINKED and session.policy.durability == "none":
             await self._sessions.end(session, "idle, and nothing of it is kept")
-        elif session.phase is Phase.LINKED and (session.policy.park_unsaved or not session.holds_unsaved):
+        elif session.phase is Phase.LINKED and session.parks_by_itself:
             session.park(session.policy.idle_timeout_s)
         elif session.phase is Phase.NONE and not session.subscribers:
             self._sessions.let_go(session)
