@@ -81,6 +81,9 @@ async def _kill_worker(server: DemoServer, session: AsyncSession) -> None:
         _say("told", f"{told.code}: {told.message} (after {(time.monotonic() - began) * 1000:.0f} ms)")
     else:
         raise DemoError("the eval ended well although its worker was killed")
+    finally:
+        # A signal may come with its end: nobody would hear of that then, and Python says so on stderr.
+        await asyncio.gather(long_eval, return_exceptions=True)
 
 
 async def _survive_server(server: DemoServer, session: str) -> None:

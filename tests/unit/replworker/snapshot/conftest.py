@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from replworker.snapshot import ambient
 from unit.replworker.snapshot.staging import Stage
+
+
+@pytest.fixture(autouse=True)
+def fresh_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process as it is now counts as new, whatever the tests before drew from its generators."""
+    monkeypatch.setattr(ambient, "_baseline", [])
 
 
 def _other_python() -> str | None:
