@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from orchestrator.core.outcomes import ProtocolBreach, read_object
@@ -103,18 +104,19 @@ class Link(asyncio.Protocol):
         kind: int,
         parts: tuple[bytes, ...] = (),
         *,
-        chunks: Iterable[tuple[bytes, bytes]] = (),
+        chunks: AsyncGenerator[tuple[bytes, bytes]] | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
         then: Then | None = None,
     ) -> dict[str, Any]:
-        """Send, chunks behind it, and wait for the answer's JSON. A REFUSED answer is raised as its `WireError`."""
+        """Send, chunks behind it as they come, and wait for the answer's JSON, from then on for `timeout_s`. A REFUSED
+        answer is raised as its `WireError`."""
         ref = self.next_ref()
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._calls[ref] = _Call(future, then)
         try:
             self.send(kind, parts, ref=ref)
-            for chunk in chunks:
-                self.send(Kind.CHUNK, chunk, ref=ref)
+            if chunks is not None:
+                await self._send_chunks(ref, chunks)
             if self.lost:
                 raise _out_of_reach()
             return await asyncio.wait_for(future, timeout_s)
@@ -122,6 +124,13 @@ class Link(asyncio.Protocol):
             raise WireError("worker_unresponsive", "the worker does not answer") from None
         finally:
             self._calls.pop(ref, None)
+
+    async def _send_chunks(self, ref: int, chunks: AsyncGenerator[tuple[bytes, bytes]]) -> None:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if self.lost:
+                    return
+                self.send(Kind.CHUNK, chunk, ref=ref)
 
     def serve(self) -> None:
         """The listener is ready: what came behind the WELCOME goes to it now, and all that comes later at once."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from orchestrator import faults
 from orchestrator.core.encoding import to_text
 from orchestrator.core.outcomes import bounded_unsaved
-from orchestrator.core.seal import SealError
 from orchestrator.core.session import Checkpoint, KnownId, Record, WorkerAddress
 from orchestrator.engine.link import Link, open_link
 from orchestrator.engine.services import Services
+from orchestrator.engine.stored_state import StoredState, SupersededError
 from orchestrator.ports import Raised
 from replwire.errors import WireError
 from replwire.frames import Kind
@@ -30,9 +30,6 @@ waited in the pool don't count."""
 
 IDS_AT_ONCE: Final = 4096
 """Rows of the id table in one frame."""
-
-CHUNKS_AT_ONCE: Final = 64
-"""Fetched from the store with one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,6 @@ class _Kept(NamedTuple):
     ids: Sequence[KnownId]
 
 
-class _SupersededError(Exception):
-    """Another front door has raised the generation again."""
-
-
 class Restorer:
     """Claims workers from the pools."""
 
@@ -75,7 +68,7 @@ class Restorer:
             except BaseException as error:
                 # Also when the session ended meanwhile: a worker that nobody has would run for ever.
                 session.connector.end_worker(worker)
-                if isinstance(error, _SupersededError):
+                if isinstance(error, SupersededError):
                     return None
                 if not isinstance(error, OSError | WireError):
                     raise
@@ -119,14 +112,16 @@ class Restorer:
             claim.cancel()
             await asyncio.gather(claim, return_exceptions=True)
         if not is_current:
-            raise _SupersededError
+            raise SupersededError
         return told
 
     async def _hand_over(
         self, session: LiveSession, record: Record, raised: Raised, kept: _Kept, link: Link
     ) -> dict[str, Any]:
         checkpoint = kept.checkpoint
-        manifest, chunks = await self._opened(session, raised, checkpoint) if checkpoint else (b"", {})
+        state = checkpoint and StoredState(
+            self._services, session.policy.tenant, session.id, raised.generation, checkpoint
+        )
         claim = {
             "session": session.id,
             "generation": raised.generation,
@@ -135,42 +130,14 @@ class Restorer:
             "durability": session.policy.durability,
             "limits": {**session.policy.limits, "handover_ms": self._services.config.handover_ms},
             "ids": [],
-            "chunks": len(chunks),
+            "chunks": state.count if state else 0,
             "reseed": _is_copy(record, checkpoint),
         }
-        if manifest:
+        if state:
             session.tell("status", {"status": "restoring"})
         _send_ids(link, kept.ids)
-        parts = (to_text(claim).encode("utf-8"), manifest)
-        return await link.call(Kind.CLAIM, parts, chunks=chunks.items(), timeout_s=RESTORE_TIMEOUT_S)
-
-    async def _opened(
-        self, session: LiveSession, raised: Raised, checkpoint: Checkpoint
-    ) -> tuple[bytes, dict[bytes, bytes]]:
-        """The checkpoint as the worker made it: unsealed, every chunk there."""
-        vault, tenant = self._services.vault, session.policy.tenant
-        try:
-            manifest = vault.open_manifest(
-                tenant, session.id, checkpoint.generation, checkpoint.seq, checkpoint.manifest
-            )
-            sealed = await self._sealed_chunks(session.id, raised.generation, checkpoint.references)
-            return manifest, {item: vault.open_chunk(tenant, item, data) for item, data in sealed.items()}
-        except SealError:
-            raise WireError("restore_failed", "the checkpoint is not as it was sealed", cause="integrity") from None
-
-    async def _sealed_chunks(
-        self, session_id: str, generation: int, references: tuple[bytes, ...]
-    ) -> dict[bytes, bytes]:
-        groups = [references[start : start + CHUNKS_AT_ONCE] for start in range(0, len(references), CHUNKS_AT_ONCE)]
-        found: dict[bytes, bytes] = {}
-        for part in await asyncio.gather(*(self._services.store.chunks(session_id, group) for group in groups)):
-            found |= part
-        if len(found) != len(set(references)):
-            record = await self._services.store.read(session_id)
-            if record is not None and record.generation != generation:
-                raise _SupersededError
-            raise WireError("restore_failed", "the store lacks a part of the checkpoint", cause="missing")
-        return found
+        parts = (to_text(claim).encode("utf-8"), state.manifest if state else b"")
+        return await link.call(Kind.CLAIM, parts, chunks=state.chunks() if state else None, timeout_s=RESTORE_TIMEOUT_S)
 
 
 async def open_link_to(services: Services, session: LiveSession, worker: WorkerAddress) -> Link:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from _io import BufferedReader
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import RawIOBase
 
 from replwire.hints import TYPE_CHECKING, Any, Final
 from replworker.snapshot.contract import RestoreError
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 RUN_BREAK_BYTES: Final = 128 * 1024
 """A piece of a stream from this size on (a large string or bytes object) starts blocks of its own, so that what is
 before it can change its length without moving it."""
+
+_READ_BYTES: Final = 128 * 1024
+"""What the unpickler asks for at once."""
 
 Blob = bytes | tuple[bytes, ...]
 """Inline bytes, or the content ids of the blocks."""
@@ -101,12 +106,12 @@ class Cutter:
 
 def joined(blob: Blob, chunks: Mapping[bytes, bytes]) -> bytes:
     """The bytes of a blob. Raises `RestoreError` when a chunk is not there."""
-    return blob if isinstance(blob, bytes) else b"".join(_blocks(blob, chunks))
+    return b"".join(pieces(blob, chunks))
 
 
 def joined_writable(blob: Blob, chunks: Mapping[bytes, bytes]) -> bytearray:
     """The same in memory that may be written to: an array may live in it."""
-    blocks = [blob] if isinstance(blob, bytes) else _blocks(blob, chunks)
+    blocks = pieces(blob, chunks)
     made = bytearray(sum(map(len, blocks)))
     position = 0
     for block in blocks:
@@ -115,8 +120,36 @@ def joined_writable(blob: Blob, chunks: Mapping[bytes, bytes]) -> bytearray:
     return made
 
 
-def _blocks(blob: tuple[bytes, ...], chunks: Mapping[bytes, bytes]) -> list[bytes]:
+def pieces(blob: Blob, chunks: Mapping[bytes, bytes]) -> list[bytes]:
+    """What a blob is put together from, in order. Raises `RestoreError` when a chunk is not there."""
+    if isinstance(blob, bytes):
+        return [blob]
     try:
         return [chunks[name] for name in blob]
     except KeyError as error:
         raise RestoreError("chunk_missing", error.args[0].hex()) from None
+
+
+def opened(parts: Sequence[bytes]) -> BufferedReader:
+    """The parts as one file: what is large is copied once, to where it is read into."""
+    return BufferedReader(_Parts(parts), _READ_BYTES)
+
+
+class _Parts(RawIOBase):
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self._parts = iter(parts)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        while not self._rest:
+            part = next(self._parts, None)
+            if part is None:
+                return 0
+            self._rest = memoryview(part)
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count

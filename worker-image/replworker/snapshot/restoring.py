@@ -17,7 +17,7 @@ from replworker.snapshot.ambient import (
     restore_decimal,
     restore_generators,
 )  # fmt: skip
-from replworker.snapshot.blobs import joined, joined_writable
+from replworker.snapshot.blobs import joined, joined_writable, opened, pieces
 from replworker.snapshot.contract import RestoreError, RestoreReport, SnapshotLimits, bounded, described, label
 from replworker.snapshot.files import restore_files
 from replworker.snapshot.manifest import Manifest, check_chunks, decode, references
@@ -46,14 +46,16 @@ class _Streams:
 
     def __init__(self, manifest: Manifest, chunks: Mapping[bytes, bytes], seeds: dict[str, Any]) -> None:
         self._seeds = seeds
-        streams = [joined(section, chunks) for section in manifest.sections]
-        self._count = len(streams)
-        self._data = b"".join((prologue(len(seeds)), *streams))
+        self._count = len(manifest.sections)
+        self._pieces = [
+            prologue(len(seeds)),
+            *(piece for section in manifest.sections for piece in pieces(section, chunks)),
+        ]
         self._buffers = [(blob, chunks) for blob in manifest.buffers]
 
     def read(self) -> Names:
         """All names, by the C unpickler; raises what a tenant's object raises."""
-        reader = _Finder(io.BytesIO(self._data), buffers=self._made_buffers())
+        reader = _Finder(opened(self._pieces), buffers=self._made_buffers())
         reader.seeds = self._seeds
         return self._parts(reader.load)
 
@@ -63,7 +65,7 @@ class _Streams:
 
         finder = _Finder(io.BytesIO())
         finder.seeds = self._seeds
-        reader = SalvagingUnpickler(io.BytesIO(self._data), self._made_buffers(), finder.find_class)
+        reader = SalvagingUnpickler(opened(self._pieces), self._made_buffers(), finder.find_class)
         found = self._parts(reader.load)
         stop = containers_of_modules(namespace, self._seeds, found)
         reasons = {name: reader.reason_for(value, stop) for name, value in found.items()}
