@@ -13,7 +13,7 @@ from orchestrator.core.outcomes import bounded_unsaved
 from orchestrator.core.session import Checkpoint, KnownId, Record, WorkerAddress
 from orchestrator.engine.link import Link, open_link
 from orchestrator.engine.services import Services
-from orchestrator.engine.stored_state import StoredState, SupersededError
+from orchestrator.engine.stored_state import CHUNKS_AT_ONCE, StoredState, SupersededError
 from orchestrator.ports import Raised
 from replwire.errors import WireError
 from replwire.frames import Kind
@@ -98,11 +98,11 @@ class Restorer:
     async def _claim_and_publish(
         self, session: LiveSession, record: Record, raised: Raised, kept: _Kept, link: Link, worker: WorkerAddress
     ) -> dict[str, Any]:  # fmt: skip
-        """Both at once for a session's first worker: the agent lets those wait who read its address and dial before it
-        is claimed. Of a later one, whose claim takes long, the address is made known when it is done."""
+        """Both at once: the agent lets those wait who read its address and dial before it is claimed. Where the claim
+        takes long, because the state is large, the address is made known when it is done."""
         claim = asyncio.create_task(self._hand_over(session, record, raised, kept, link))
         try:
-            if raised.generation > 1:
+            if kept.checkpoint and len(kept.checkpoint.references) > CHUNKS_AT_ONCE:
                 await claim
             faults.mark("before-publish")
             is_current = await self._services.store.publish(session.id, raised, worker)
