@@ -106,7 +106,7 @@ class Output:
     def limit(self, output_bytes_max: int, text_bytes_max: int) -> None:
         """See `replwire.limits`."""
         self._output_bytes_max = output_bytes_max
-        self._text_bytes_max = min(text_bytes_max, TEXT_BYTES_MAX)
+        self._text_bytes_max = min(text_bytes_max, output_bytes_max, TEXT_BYTES_MAX)
         self._stderr_bytes_min = self._text_bytes_max // STDERR_SHARE
         if self._late is not None:
             self._late.limit(output_bytes_max, self._text_bytes_max // LATE_SHARE)

@@ -275,6 +275,16 @@ def test_a_flood_on_stdout_leaves_room_for_the_traceback() -> None:
     assert (second.stdout.count(b"o"), second.stderr, second.cut) == (500, b"e" * 300, 4500)
 
 
+def test_a_text_is_no_longer_than_the_output_may_be() -> None:
+    """Where an operator allows less output than text, also for those who don't stream."""
+    stage, front = claimed({"output_bytes_max": 100})
+    front.request("a")
+    stage.write(0, b"o" * 5000)
+    stage.done()
+    (outcome,) = front.outcomes()
+    assert outcome.stdout.count(b"o") <= 100 and outcome.cut == 5000 - outcome.stdout.count(b"o")
+
+
 def test_with_durability_none_no_snapshot_is_asked_for() -> None:
     """And the outcome is forgotten once it is sent; its id is not."""
     stage, front = claimed(durability="none")
