@@ -147,11 +147,17 @@ class Store(Protocol):
     async def facts(self) -> StoreFacts:
         """Ask the store what it is; also the readiness probe."""
 
-    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+    async def create(
+        self, session: str, policy: SessionPolicy, opened: OpenId | None = None, *, sessions_max: int | None = None
+    ) -> Record:
         """A new session at generation 0, seq 0, without a worker. An id in use is a `ValueError`.
 
         `opened`: by which request. If that one has opened a session before, its record as it is now comes back, closed
         ones too; with another body `WireError("conflict")`.
+
+        `sessions_max`: how many open sessions the policy's tenant may have with this one; None: any number. Beyond it
+        `WireError("quota_exceeded")`, and nothing was made; of callers at the same time never more than that find a
+        place. What `opened` opened before comes back all the same.
         """
 
     async def read(self, session: str) -> Record | None:
@@ -204,22 +210,23 @@ class Store(Protocol):
         """Let go of it; False when there is no such name."""
 
     async def fork(
-        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed, opened: OpenId | None = None
-    ) -> Record | None:
+        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed,
+        opened: OpenId | None = None, *, sessions_max: int | None = None,
+    ) -> Record | None:  # fmt: skip
         """A new session of the parent's lineage that begins with the parent's state of a seq or a pin; the references
         are taken in the same step. None when the lineage has `lineage_max` sessions: then copy, by `put` and `plant`.
-        Raises `WireError("not_found")` when that state, with the seed's etag, is not kept any more. `opened`: see
-        `create`."""
+        Raises `WireError("not_found")` when that state, with the seed's etag, is not kept any more. `opened` and
+        `sessions_max`: see `create`."""
 
     async def put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
         """Sealed chunks for a session that is going to be planted; what is not counted in time goes by itself."""
 
     async def plant(
         self, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry] = (),
-        opened: OpenId | None = None,
+        opened: OpenId | None = None, *, sessions_max: int | None = None,
     ) -> Record | None:  # fmt: skip
         """A new session, alone in its lineage, that begins with this state and, up to its seq, these journal entries
-        and ids. None when a chunk is absent. `opened`: see `create`."""
+        and ids. None when a chunk is absent. `opened` and `sessions_max`: see `create`."""
 
     async def chunks(self, session: str, references: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Sealed chunks by content id; those absent are left out."""

@@ -51,5 +51,8 @@ class StoreLimits:
     opening_s: float = 5.0
     """How long whoever came first with the id of an `open` may take to make a session that begins with a state; after
     it, the next one to come makes its own."""
+    place_grace_s: float = 60.0
+    """How long a place among the tenant's open sessions may be without a record (a session that is being created)
+    before it is free for another one, if there is none left."""
     index_grace_s: float = 3600.0
     """How long an entry of the index may be without a record (a session that is being created)."""

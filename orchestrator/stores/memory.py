@@ -50,17 +50,20 @@ class MemoryStore(MemoryReads):
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
-    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+    async def create(
+        self, session: str, policy: SessionPolicy, opened: OpenId | None = None, *, sessions_max: int | None = None
+    ) -> Record:
         """A new session, or the one that this `open` opened before; an id in use, or a text that is none, is a
         `ValueError`."""
-        return self._tables.create(session, policy, opened)
+        return self._tables.create(session, policy, opened, sessions_max)
 
     async def fork(
-        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed, opened: OpenId | None = None
-    ) -> Record | None:
+        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed,
+        opened: OpenId | None = None, *, sessions_max: int | None = None,
+    ) -> Record | None:  # fmt: skip
         """A sibling that begins with a state of the parent's."""
         check_fork(parent, session, seed)
-        return self._tables.fork(parent, at, session, policy, seed, opened)
+        return self._tables.fork(parent, at, session, policy, seed, opened, sessions_max)
 
     async def put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
         """Chunks for a session that is going to be planted."""
@@ -74,10 +77,12 @@ class MemoryStore(MemoryReads):
         seed: Seed,
         entries: Sequence[Entry] = (),
         opened: OpenId | None = None,
+        *,
+        sessions_max: int | None = None,
     ) -> Record | None:
         """A session that begins with a state and a journal from elsewhere."""
         check_seed(seed, entries)
-        return self._tables.plant(session, policy, seed, entries, opened)
+        return self._tables.plant(session, policy, seed, entries, opened, sessions_max)
 
     async def raise_generation(
         self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "", *, vacant: bool = False

@@ -14,6 +14,7 @@ from orchestrator.core.session import Checkpoint, OpenId, Record, Seed, SessionP
 from orchestrator.stores.limits import StoreLimits
 from orchestrator.stores.memory_lineage import Lineage
 from orchestrator.stores.memory_state import Session
+from orchestrator.stores.quotas import sessions_used_up
 from replwire.errors import WireError
 
 NONCE_BYTES: Final = 16
@@ -55,6 +56,8 @@ class Tables:
         self.sessions: dict[str, Session] = {}
         self._lineages: dict[str, Lineage] = {}
         self._opened = OpenedIds(limits)
+        self._of_tenant: dict[str, set[str]] = {}
+        """Open sessions."""
 
     # --- finding ------------------------------------------------------------------------------------------------
 
@@ -90,7 +93,9 @@ class Tables:
 
     # --- beginning and end --------------------------------------------------------------------------------------
 
-    def create(self, session: str, policy: SessionPolicy, opened: OpenId | None) -> Record:
+    def create(
+        self, session: str, policy: SessionPolicy, opened: OpenId | None, sessions_max: int | None = None
+    ) -> Record:
         """See `Store.create`."""
         self.find(session)
         if opened is not None:
@@ -101,15 +106,18 @@ class Tables:
             found = self.find(session)
             if found is not None:
                 return found.record
+        self._check_place(session, policy.tenant, sessions_max)
         return self._add(session, policy).record
 
     def fork(
-        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed, opened: OpenId | None
-    ) -> Record | None:
+        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed, opened: OpenId | None,
+        sessions_max: int | None = None,
+    ) -> Record | None:  # fmt: skip
         """See `Store.fork`."""
         known = self._opened_before(session, opened)
         if known is not None:
             return known
+        self._check_place(session, policy.tenant, sessions_max)
         found, lineage = self.find_open(parent), self.lineage(parent)
         state = found.state(at) if found else None
         if lineage is None or state is None or (state.etag, state.references) != (seed.etag, seed.references):
@@ -119,12 +127,14 @@ class Tables:
         return self._begin(session, policy, seed, (), opened)
 
     def plant(
-        self, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry], opened: OpenId | None
-    ) -> Record | None:
+        self, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry], opened: OpenId | None,
+        sessions_max: int | None = None,
+    ) -> Record | None:  # fmt: skip
         """See `Store.plant`."""
         known = self._opened_before(session, opened)
         if known is not None:
             return known
+        self._check_place(session, policy.tenant, sessions_max)
         lineage = self.lineage(session) or Lineage()
         if lineage.missing(seed.references, {}):
             return None
@@ -145,6 +155,7 @@ class Tables:
         for state in found.held:
             lineage.let_go(state.references)
         lineage.members.discard(session)
+        self._of_tenant[found.record.policy.tenant].discard(session)
         if not lineage.members:
             del self._lineages[lineage_of(session)]
         record = Record(
@@ -182,4 +193,10 @@ class Tables:
             Record(session, policy, Status.OPEN, now, 0, nonce, 0, EMPTY_ETAG, now)
         )
         self._lineages.setdefault(lineage_of(session), Lineage()).add(session)
+        self._of_tenant.setdefault(policy.tenant, set()).add(session)
         return added
+
+    def _check_place(self, session: str, tenant: str, most: int | None) -> None:
+        taken = self._of_tenant.get(tenant, set())
+        if most is not None and session not in taken and len(taken) >= most:
+            raise sessions_used_up(most, len(taken))

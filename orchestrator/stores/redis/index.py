@@ -41,9 +41,9 @@ async def touch(calls: Calls, sessions: Sequence[str], linked: Collection[str]) 
             [run("touch", (session_keys(name).record,), (int(name in linked),)) for name in part], "touch"
         )
         met = [(session, now) for session, now in zip(part, seen, strict=True) if now is not None]
-        entries: list[Command] = [(b"ZADD", index_key_of(session), now, session) for session, now in met]
-        if entries:
-            await calls.ask_all(entries)
+        put_back: list[Command] = [(b"ZADD", index_key_of(session), now, session) for session, now in met]
+        if put_back:
+            await calls.ask_all(put_back)
 
 
 async def open_records(calls: Calls, grace_s: float) -> AsyncIterator[Record]:
@@ -51,15 +51,15 @@ async def open_records(calls: Calls, grace_s: float) -> AsyncIterator[Record]:
     time = await calls.ask(b"TIME")
     stale_ms = (int(time[0]) - grace_s) * 1000
     for shard in range(INDEX_SHARDS):
-        async for entries in _entries(calls, index_key(shard)):
-            names = list(entries)
+        async for part in entries(calls, index_key(shard)):
+            names = list(part)
             replies = await calls.ask_all([(b"HGETALL", session_keys(name).record) for name in names])
             gone = []
             for name, reply in zip(names, replies, strict=True):
                 record = readable(name, reply)
                 if record is not None and record.status is Status.OPEN:
                     yield record
-                elif record is not None or (not reply and entries[name] < stale_ms):
+                elif record is not None or (not reply and part[name] < stale_ms):
                     gone.append(name)
             if gone:
                 await calls.ask(b"ZREM", index_key(shard), *gone)
@@ -74,8 +74,8 @@ def readable(session: str, reply: Sequence[bytes]) -> Record | None:
         return None
 
 
-async def _entries(calls: Calls, key: bytes) -> AsyncIterator[dict[str, float]]:
-    """Sessions of one part of the index with when they were seen (ms), each once, some at a time."""
+async def entries(calls: Calls, key: bytes) -> AsyncIterator[dict[str, float]]:
+    """Sessions of one part of the index, or of a list, with their time (ms), each once, some at a time."""
     met: set[str] = set()
     cursor = b"0"
     while True:
@@ -95,8 +95,8 @@ async def sweep_chunks(calls: Calls, grace_s: float, objects: Objects | None) ->
     swept: set[str] = set()
     deleted = 0
     for shard in range(INDEX_SHARDS):
-        async for entries in _entries(calls, index_key(shard)):
-            due = {lineage_of(name): name for name in entries if lineage_of(name) not in swept}
+        async for part in entries(calls, index_key(shard)):
+            due = {lineage_of(name): name for name in part if lineage_of(name) not in swept}
             swept.update(due)
             deleted += await _condemn(calls, list(due.values()), int(grace_s * 1000))
             if objects is not None:

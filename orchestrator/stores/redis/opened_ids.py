@@ -18,7 +18,7 @@ from orchestrator.stores.limits import StoreLimits
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.errors import RETRY_AFTER_MS
 from orchestrator.stores.redis.records import record_of
-from orchestrator.stores.redis.wire import CALL_DEADLINE_S
+from orchestrator.stores.redis.wire import CALL_DEADLINE_S, Command, run
 from replwire.errors import WireError
 
 POLL_S: Final = 0.01
@@ -27,9 +27,18 @@ POLL_S: Final = 0.01
 _NONCE_BYTES: Final = 16
 
 
-async def claim(calls: Calls, limits: StoreLimits, session: str, opened: OpenId) -> str:
-    """The session that the id opens: this one, if the id is new. Raises `conflict`."""
-    return (await _asked(calls, limits, session, opened))[0]
+def claiming(limits: StoreLimits, session: str, opened: OpenId, buried: str = "") -> Command:
+    """The command that asks which session the id opens: this one, if the id is new."""
+    kept_ms = int(limits.opened_kept_s * 1000)
+    arguments = (opened.request_id, opened.body_hash, session, kept_ms, limits.opened_kept, buried)
+    return run("open", opened_keys(opened.tenant, opened.subject), arguments)
+
+
+def claimed(answer: Any) -> tuple[str, float]:
+    """That session, and for how many seconds the id has been its; raises `conflict`."""
+    if answer is None:
+        raise WireError("conflict", "the id was used with another body")
+    return bytes(answer[0]).decode("ascii"), int(answer[1]) / 1000
 
 
 async def claim_alone(calls: Calls, limits: StoreLimits, session: str, opened: OpenId) -> Record | None:
@@ -40,7 +49,7 @@ async def claim_alone(calls: Calls, limits: StoreLimits, session: str, opened: O
     loop = asyncio.get_running_loop()
     patience, buried = loop.time() + CALL_DEADLINE_S, ""
     while loop.time() < patience:
-        named, age_s = await _asked(calls, limits, session, opened, buried)
+        named, age_s = claimed((await calls.ask_all([claiming(limits, session, opened, buried)], "open"))[0])
         if named == session:
             return None
         key = session_keys(named).record
@@ -58,17 +67,6 @@ async def claim_alone(calls: Calls, limits: StoreLimits, session: str, opened: O
 async def let_go(calls: Calls, session: str, opened: OpenId) -> None:
     """The session was not made: the id is as if it had never been used."""
     await calls.run("unopen", opened_keys(opened.tenant, opened.subject), opened.request_id, session)
-
-
-async def _asked(
-    calls: Calls, limits: StoreLimits, session: str, opened: OpenId, buried: str = ""
-) -> tuple[str, float]:
-    kept_ms = int(limits.opened_kept_s * 1000)
-    arguments = (opened.request_id, opened.body_hash, session, kept_ms, limits.opened_kept, buried)
-    found = await calls.run("open", opened_keys(opened.tenant, opened.subject), *arguments)
-    if found is None:
-        raise WireError("conflict", "the id was used with another body")
-    return bytes(found[0]).decode("ascii"), int(found[1]) / 1000
 
 
 async def _read(calls: Calls, key: bytes) -> Any:

@@ -1,6 +1,7 @@
 """A session's first record: new, as a fork, or planted.
 
-Index and list get their entries first: a crash in between leaves an entry without a record, which is swept.
+Its tenant's list gets its entry first, if there is a place for it, then the index: a crash in between leaves an entry
+without a record, which is swept.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any, Final
 
 from orchestrator.core.commits import Entry
 from orchestrator.core.session import OpenId, Record, Seed, SessionPolicy
-from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys, tenant_key
+from orchestrator.stores.keys import CONTENT_ID_BYTES, index_key_of, session_keys
 from orchestrator.stores.limits import StoreLimits
 from orchestrator.stores.redis import opened_ids
 from orchestrator.stores.redis.calls import Calls
+from orchestrator.stores.redis.places import Places
 from orchestrator.stores.redis.records import policy_text, record_of, state_row
 from orchestrator.stores.redis.states import place_of
 from orchestrator.stores.redis.wire import Argument, Command, run
@@ -27,20 +29,27 @@ ENTRIES_AT_ONCE: Final = 64
 ENTRIES_BYTES_MAX: Final = 1024 * 1024
 """Likewise, unless a single entry is larger."""
 
+_BOTH: Final = ("open", "list")
 _REFUSALS: Final = (b"IN_USE", b"NOT_FOUND", b"FULL", b"MISSING")
 
 
 async def create(
-    calls: Calls, limits: StoreLimits, session: str, policy: SessionPolicy, opened: OpenId | None
-) -> Record:
+    calls: Calls, limits: StoreLimits, session: str, policy: SessionPolicy, opened: OpenId | None,
+    sessions_max: int | None,
+) -> Record:  # fmt: skip
     """See `Store.create`."""
+    session_keys(session)
+    places = Places(calls, limits, policy.tenant, sessions_max)
+    if opened is None:
+        await places.take(session)
+    else:
+        session, found = await _claimed(calls, limits, places, session, opened)
+        if found is not None:
+            return found
     keys = session_keys(session)
-    if opened is not None:
-        session = await opened_ids.claim(calls, limits, session, opened)
-        keys = session_keys(session)
     arguments = (session, secrets.token_hex(NONCE_BYTES), policy_text(policy))
     created = run("create", (keys.record, keys.members, keys.chunks, keys.uncounted), arguments)
-    reply = await _made(calls, session, policy, created, "create")
+    reply = await _made(calls, session, places, created, "create")
     if reply is None and opened is not None:
         reply = await calls.ask(b"HGETALL", keys.record)
     record = record_of(session, reply or ())
@@ -49,9 +58,32 @@ async def create(
     return record
 
 
+async def _claimed(
+    calls: Calls, limits: StoreLimits, places: Places, session: str, opened: OpenId
+) -> tuple[str, Record | None]:
+    """The session that the id opens, which has a place, and its record, if it was made before.
+
+    The place is asked for together with the id, so that an `open` takes no more round trips than without a quota; for
+    an `open` that comes again it was not needed. Nor is an id let go of that found no place: it may be somebody else's
+    by now, and the next one who comes with it finds no session and makes it.
+    """
+    claim, place = await calls.ask_all([opened_ids.claiming(limits, session, opened), places.taking(session)], *_BOTH)
+    if claim is not None:
+        named, _ = opened_ids.claimed(claim)
+        if named == session:
+            await places.taken(session, place)
+            return session, None
+        _, reply = await calls.ask_all([places.giving_back(session), (b"HGETALL", session_keys(named).record)])
+        if (found := record_of(named, reply)) is None:
+            await places.take(named)
+        return named, found
+    await places.give_back(session)
+    return opened_ids.claimed(claim)[0], None
+
+
 async def fork(
     calls: Calls, limits: StoreLimits, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed,
-    opened: OpenId | None,
+    opened: OpenId | None, sessions_max: int | None,
 ) -> Record | None:  # fmt: skip
     """See `Store.fork`."""
     of_parent, keys = session_keys(parent), session_keys(session)
@@ -64,7 +96,8 @@ async def fork(
         *place_of(at), seed.etag, references, session, secrets.token_hex(NONCE_BYTES), policy_text(policy),
         seed.seq, state_row(0, seed.etag, seed.manifest), limits.lineage_max, CONTENT_ID_BYTES,
     )  # fmt: skip
-    begun = await _begun(calls, limits, session, policy, opened, run("fork", names, arguments), "fork")
+    places = Places(calls, limits, policy.tenant, sessions_max)
+    begun = await _begun(calls, limits, session, places, opened, run("fork", names, arguments), "fork")
     if begun == b"NOT_FOUND":
         raise WireError("not_found", "that state is not kept any more", session=parent)
     return None if isinstance(begun, bytes) else begun
@@ -72,7 +105,7 @@ async def fork(
 
 async def plant(
     calls: Calls, limits: StoreLimits, session: str, policy: SessionPolicy, seed: Seed, entries: Sequence[Entry],
-    opened: OpenId | None,
+    opened: OpenId | None, sessions_max: int | None,
 ) -> Record | None:  # fmt: skip
     """See `Store.plant`."""
     keys, entries = session_keys(session), entries[-limits.journal_kept :]
@@ -85,12 +118,13 @@ async def plant(
         session, secrets.token_hex(NONCE_BYTES), policy_text(policy), seed.seq, seed.etag,
         state_row(0, seed.etag, seed.manifest), b"".join(seed.references), CONTENT_ID_BYTES, len(entries),
     )  # fmt: skip
-    begun = await _begun(calls, limits, session, policy, opened, run("plant", names, arguments), "plant")
+    places = Places(calls, limits, policy.tenant, sessions_max)
+    begun = await _begun(calls, limits, session, places, opened, run("plant", names, arguments), "plant")
     return None if isinstance(begun, bytes) else begun
 
 
 async def _begun(
-    calls: Calls, limits: StoreLimits, session: str, policy: SessionPolicy, opened: OpenId | None, command: Command,
+    calls: Calls, limits: StoreLimits, session: str, places: Places, opened: OpenId | None, command: Command,
     name: str,
 ) -> Record | bytes | None:  # fmt: skip
     """The record that a script made, or this `open` made before; or the script's refusal."""
@@ -98,18 +132,26 @@ async def _begun(
         found = await opened_ids.claim_alone(calls, limits, session, opened)
         if found is not None:
             return found
-    reply = await _made(calls, session, policy, command, name)
+    try:
+        await places.take(session)
+    except WireError:
+        if opened is not None:
+            await opened_ids.let_go(calls, session, opened)
+        raise
+    reply = await _made(calls, session, places, command, name)
     if reply in _REFUSALS and opened is not None:
         await opened_ids.let_go(calls, session, opened)
     if reply == b"IN_USE":
         raise _in_use()
-    return bytes(reply) if reply in _REFUSALS else record_of(session, reply)
+    if reply in _REFUSALS:
+        await places.give_back(session)
+        return bytes(reply)
+    return record_of(session, reply)
 
 
-async def _made(calls: Calls, session: str, policy: SessionPolicy, command: Command, name: str) -> Any:
+async def _made(calls: Calls, session: str, places: Places, command: Command, name: str) -> Any:
     indexed = run("index", (index_key_of(session),), (session,))
-    listed = run("list", (tenant_key(policy.tenant),), (session,))
-    return (await calls.ask_all([indexed, listed, command], "index", "list", name))[-1]
+    return (await calls.ask_all([indexed, places.keeping(session), command], "index", "list", name))[-1]
 
 
 async def _send_history(calls: Calls, limits: StoreLimits, session: str, entries: Sequence[Entry]) -> None:

@@ -71,16 +71,19 @@ class RedisStore:
 
     # --- sessions -----------------------------------------------------------------------------------------------
 
-    async def create(self, session: str, policy: SessionPolicy, opened: OpenId | None = None) -> Record:
+    async def create(
+        self, session: str, policy: SessionPolicy, opened: OpenId | None = None, *, sessions_max: int | None = None
+    ) -> Record:
         """A new session, or the one that this `open` opened before; an id in use is a `ValueError`."""
-        return await opening.create(self._calls, self._limits, session, policy, opened)
+        return await opening.create(self._calls, self._limits, session, policy, opened, sessions_max)
 
     async def fork(
-        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed, opened: OpenId | None = None
-    ) -> Record | None:
+        self, parent: str, at: int | str, session: str, policy: SessionPolicy, seed: Seed,
+        opened: OpenId | None = None, *, sessions_max: int | None = None,
+    ) -> Record | None:  # fmt: skip
         """A sibling that begins with a state of the parent's."""
         check_fork(parent, session, seed)
-        return await opening.fork(self._calls, self._limits, parent, at, session, policy, seed, opened)
+        return await opening.fork(self._calls, self._limits, parent, at, session, policy, seed, opened, sessions_max)
 
     async def put(self, session: str, chunks: Sequence[tuple[bytes, bytes]]) -> None:
         """Chunks for a session that is going to be planted."""
@@ -94,10 +97,13 @@ class RedisStore:
         seed: Seed,
         entries: Sequence[Entry] = (),
         opened: OpenId | None = None,
+        *,
+        sessions_max: int | None = None,
     ) -> Record | None:
         """A session that begins with a state and a journal from elsewhere."""
         check_seed(seed, entries)
-        return await opening.plant(self._calls, self._limits, session, policy, seed, entries, opened)
+        calls, limits = self._calls, self._limits
+        return await opening.plant(calls, limits, session, policy, seed, entries, opened, sessions_max)
 
     async def read(self, session: str) -> Record | None:
         """The record as it is now."""
