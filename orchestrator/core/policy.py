@@ -9,7 +9,7 @@ from typing import Final
 from orchestrator.core.principal import Principal
 from orchestrator.core.session import SessionPolicy
 from replwire.errors import WireError
-from replwire.limits import LIMITS
+from replwire.limits import LIMITS, OF_TENANT
 from replwire.messages import Open
 
 SCOPE_OF: Final[dict[str, str | None]] = {
@@ -79,6 +79,9 @@ def lowered(limits: Mapping[str, int], asked: Mapping[str, int], field: str) -> 
     for name, value in asked.items():
         if name not in LIMITS:
             raise WireError("bad_message", f"no limit has the name {name[:64]!r}", field=field)
+        if name in OF_TENANT:
+            words = f"{name} is a limit of the whole tenant: no session has one of its own"
+            raise WireError("bad_message", words, field=f"{field}.{name}")
         if isinstance(value, bool) or value < 0:
             raise WireError("bad_message", f"{name} is not negative", field=f"{field}.{name}")
         if value > result[name]:

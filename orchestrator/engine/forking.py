@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from orchestrator.core.ids import RANDOM_BYTES, session_id, sibling_id
 from orchestrator.core.session import Checkpoint, OpenId, Record, Seed, SessionPolicy
+from orchestrator.engine.quotas import refusals_counted
 from orchestrator.engine.services import Services
 from orchestrator.engine.states import READ_TRIES_MAX, States
 from replwire.errors import WireError
@@ -19,6 +20,13 @@ CHUNKS_AT_ONCE: Final = 64
 _log = structlog.get_logger("bascule.sessions")
 
 
+class _Asked(NamedTuple):
+    """By which request, and how many open sessions its tenant may have with this one."""
+
+    opened: OpenId
+    sessions_max: int
+
+
 class Forker:
     """Of one front door."""
 
@@ -26,36 +34,43 @@ class Forker:
         self._services = services
         self._states = states
 
-    async def begin(self, parent: Record, at: int | str | None, policy: SessionPolicy, opened: OpenId) -> Record:
+    async def begin(
+        self, parent: Record, at: int | str | None, policy: SessionPolicy, opened: OpenId, sessions_max: int
+    ) -> Record:
         """A session of this policy with the parent's last state, or that of a seq or a pin; or the one that the same
-        request began before. Raises `not_found`, `conflict`."""
-        policy = replace(policy, origin=parent.session)
+        request began before. `sessions_max`: see `Store.create`. Raises `not_found`, `conflict`, `quota_exceeded`."""
+        with refusals_counted(self._services.metrics):
+            return await self._begin(parent, at, replace(policy, origin=parent.session), _Asked(opened, sessions_max))
+
+    async def _begin(self, parent: Record, at: int | str | None, policy: SessionPolicy, asked: _Asked) -> Record:
         if at is None and parent.seq == 0:
-            return await self._empty(policy, opened)
+            return await self._empty(policy, asked)
         for _ in range(READ_TRIES_MAX):
             state = await self._services.store.checkpoint(parent.session, at)
             if state is None:
                 break
             try:
-                return await self._begun(parent, at, state, policy, opened)
+                return await self._begun(parent, at, state, policy, asked)
             except WireError as error:
                 if error.code != "not_found":
                     raise
-        return await self._begun_before(parent, at, policy, opened)
+        return await self._begun_before(parent, at, policy, asked)
 
-    async def _empty(self, policy: SessionPolicy, opened: OpenId) -> Record:
+    async def _empty(self, policy: SessionPolicy, asked: _Asked) -> Record:
         """The parent has not committed anything yet: there is nothing to share."""
         random = self._services.random
-        return await self._services.store.create(session_id(random(RANDOM_BYTES), random(RANDOM_BYTES)), policy, opened)
+        child = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
+        most = asked.sessions_max
+        return await self._services.store.create(child, policy, asked.opened, sessions_max=most)
 
-    async def _begun_before(
-        self, parent: Record, at: int | str | None, policy: SessionPolicy, opened: OpenId
-    ) -> Record:
+    async def _begun_before(self, parent: Record, at: int | str | None, policy: SessionPolicy, asked: _Asked) -> Record:
         """The state is not kept any more; whoever asks again by the same id still gets what that id began."""
         seq = parent.seq if at is None else at
         child, nothing = sibling_id(parent.session, self._services.random(RANDOM_BYTES)), Seed(1, "", b"", ())
         try:
-            found = await self._services.store.fork(parent.session, seq, child, policy, nothing, opened)
+            found = await self._services.store.fork(
+                parent.session, seq, child, policy, nothing, asked.opened, sessions_max=asked.sessions_max
+            )
         except WireError as error:
             if error.code != "not_found":
                 raise
@@ -65,15 +80,17 @@ class Forker:
         return found
 
     async def _begun(
-        self, parent: Record, at: int | str | None, state: Checkpoint, policy: SessionPolicy, opened: OpenId
+        self, parent: Record, at: int | str | None, state: Checkpoint, policy: SessionPolicy, asked: _Asked
     ) -> Record:
         child = sibling_id(parent.session, self._services.random(RANDOM_BYTES))
         seed = self._seed(parent, state, child)
         where = at if isinstance(at, str) else state.seq
         policy = replace(policy, origin_seq=state.seq)
-        record = await self._services.store.fork(parent.session, where, child, policy, seed, opened)
+        record = await self._services.store.fork(
+            parent.session, where, child, policy, seed, asked.opened, sessions_max=asked.sessions_max
+        )
         if record is None:
-            return await self._copied(parent, state, policy, opened)
+            return await self._copied(parent, state, policy, asked)
         self._say(parent, record)
         return record
 
@@ -83,7 +100,7 @@ class Forker:
         sealed = self._services.vault.seal_manifest(parent.policy.tenant, child, 0, state.seq, manifest)
         return Seed(state.seq, state.etag, sealed, state.references)
 
-    async def _copied(self, parent: Record, state: Checkpoint, policy: SessionPolicy, opened: OpenId) -> Record:
+    async def _copied(self, parent: Record, state: Checkpoint, policy: SessionPolicy, asked: _Asked) -> Record:
         """The lineage is full: a new one, with chunks of its own."""
         random, store = self._services.random, self._services.store
         child = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
@@ -94,7 +111,8 @@ class Forker:
             if len(found) < len(part):
                 raise WireError("not_found", "the state is not kept any more")
             await store.put(child, tuple(found.items()))
-        record = await store.plant(child, policy, self._seed(parent, state, child), (), opened)
+        seed = self._seed(parent, state, child)
+        record = await store.plant(child, policy, seed, (), asked.opened, sessions_max=asked.sessions_max)
         if record is None:
             raise WireError("store_unavailable", "the copy was too slow for the store", retry_after_ms=1000)
         self._say(parent, record)

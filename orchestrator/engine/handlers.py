@@ -100,9 +100,10 @@ class Handlers:
     # --- sessions -----------------------------------------------------------------------------------------------
 
     async def open_implicit(self) -> LiveSession:
-        """A session for a client that never said `open`; raises `forbidden` for one that may not."""
+        """A session for a client that never said `open`; raises `forbidden` for one that may not, `quota_exceeded`."""
         check_scope(self._talk.principal, "open", self._talk.role)
-        return await self._talk.sessions.open(self._policy(Open(), implicit=True))
+        policy, most = self._policy(Open(), implicit=True), self._talk.limits["sessions_max"]
+        return await self._talk.sessions.open(policy, sessions_max=most)
 
     def _policy(self, payload: Open, *, implicit: bool) -> SessionPolicy:
         talk = self._talk
@@ -114,7 +115,7 @@ class Handlers:
         talk.told_everything = True
         policy = self._policy(payload, implicit=False)
         if payload.origin is None:
-            session = await talk.sessions.open(policy, opened)
+            session = await talk.sessions.open(policy, opened, sessions_max=talk.limits["sessions_max"])
         else:
             session = await self._past.open_from(payload.origin, policy, opened)
         await talk.bind(session, None)

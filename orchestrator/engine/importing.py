@@ -23,6 +23,7 @@ from orchestrator.core.policy import ACTING_OUTSIDE, effective_limits
 from orchestrator.core.principal import Principal, is_tenant
 from orchestrator.core.session import OpenId, Record, Seed, SessionPolicy
 from orchestrator.engine.exporting import JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX
+from orchestrator.engine.quotas import refusals_counted
 from orchestrator.engine.services import Services, digest
 from replwire.errors import WireError
 from replwire.frames import CHUNK_BYTES_MAX
@@ -66,7 +67,7 @@ class Importer:
 
     async def import_(self, principal: Principal, request_id: str, file: AsyncIterator[bytes]) -> Record:
         """The session that the file became, or had become by the same request; raises `bad_message` for a file that is
-        not as it was written, `forbidden` for another tenant's or another key."""
+        not as it was written, `forbidden` for another tenant's or another key, `quota_exceeded`."""
         random = self._services.random
         new = _Arriving(session_id(random(RANDOM_BYTES), random(RANDOM_BYTES)), principal.tenant)
         reader, whole, is_begun = ExportReader(self._key), hashlib.sha256(), False
@@ -130,17 +131,20 @@ class Importer:
         await self._put(new)
         sealed = self._services.vault.seal_manifest(new.tenant, new.session, 0, new.seq, new.manifest)
         seed = Seed(new.seq, new.etag, sealed, new.references)
-        policy = self._policy(new, new.policy, principal)
-        record = await self._services.store.plant(new.session, policy, seed, new.entries, opened)
+        limits = effective_limits(self._services.config.limits, principal)
+        policy, most = self._policy(new, new.policy, principal, limits), limits["sessions_max"]
+        with refusals_counted(self._services.metrics):
+            record = await self._services.store.plant(new.session, policy, seed, new.entries, opened, sessions_max=most)
         if record is None:
             raise WireError("store_unavailable", "the file came too slowly for the store", retry_after_ms=1000)
         if record.session == new.session:
             _log.info("session imported", session_id=new.session, origin=new.origin, seq=new.seq)
         return record
 
-    def _policy(self, new: _Arriving, told: Mapping[str, Any], principal: Principal) -> SessionPolicy:
+    def _policy(
+        self, new: _Arriving, told: Mapping[str, Any], principal: Principal, limits: Mapping[str, int]
+    ) -> SessionPolicy:
         """Its own, lowered by what is in force here for whoever imports it."""
-        limits = effective_limits(self._services.config.limits, principal)
         theirs = told.get("limits") if isinstance(told.get("limits"), dict) else {}
         granted = {name: int(_lower(value, (theirs or {}).get(name))) for name, value in limits.items()}
         image, name = told.get("image"), told.get("name")

@@ -90,19 +90,20 @@ class PastHandlers:
         # The id is one of the parent's: another session's fork may have the same.
         request_id = f"{parent.session}/{request.id}"
         opened = OpenId(principal.tenant, principal.subject, request_id, request.hash)
-        made = await self._forker.begin(parent, payload.seq, policy, opened)
+        made = await self._forker.begin(parent, payload.seq, policy, opened, talk.limits["sessions_max"])
         record = visible_to(made, principal.tenant, made.session)
         said: Json = {"session": record.session, "seq": record.seq, "status": "parked"}
         return said | {"generation": record.generation, "origin": parent.session} | _etag(record)
 
     async def open_from(self, origin: From, policy: SessionPolicy, opened: OpenId) -> LiveSession:
-        """A session of this policy that begins with another one's state; raises `not_found`."""
+        """A session of this policy that begins with another one's state; raises `not_found`, `quota_exceeded`."""
         talk = self._talk
         talk.sessions.make_room()
         parent = await self._look_up(origin.session)
         _check_keeps_states(parent.policy)
         at = origin.pin if origin.pin is not None else origin.seq
-        return talk.sessions.begin(await self._forker.begin(parent, at, policy, opened))
+        made = await self._forker.begin(parent, at, policy, opened, talk.limits["sessions_max"])
+        return talk.sessions.begin(made)
 
     # --- the session --------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from orchestrator.core.session import OpenId, Record, SessionPolicy, Status, Wor
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.pool import Pool, Progress
 from orchestrator.engine.pressure import Pressure
+from orchestrator.engine.quotas import refusals_counted
 from orchestrator.engine.services import Services
 from orchestrator.engine.session import LiveSession
 from replwire.errors import WireError
@@ -64,13 +65,16 @@ class Sessions:
         for pool in self._pools.values():
             pool.fill()
 
-    async def open(self, policy: SessionPolicy, opened: OpenId | None = None) -> LiveSession:
+    async def open(
+        self, policy: SessionPolicy, opened: OpenId | None = None, *, sessions_max: int | None = None
+    ) -> LiveSession:
         """A new session, or the one that the same `open` opened before; a worker is already on its way when this
-        returns. Raises `capacity`, `conflict`, `session_gone`."""
+        returns. `sessions_max`: see `Store.create`. Raises `capacity`, `conflict`, `session_gone`, `quota_exceeded`."""
         self.make_room()
         random = self._services.random
         new_id = session_id(random(RANDOM_BYTES), random(RANDOM_BYTES))
-        record = await self._services.store.create(new_id, policy, opened)
+        with refusals_counted(self._services.metrics):
+            record = await self._services.store.create(new_id, policy, opened, sessions_max=sessions_max)
         if record.session == new_id:
             who = {"tenant": policy.tenant, "subject": policy.subject}
             _log.info("session opened", session_id=new_id, implicit=policy.implicit, **who)

@@ -29,7 +29,7 @@ from orchestrator.stores.memory_lineage import Lineage
 from orchestrator.stores.memory_opening import NONCE_BYTES, Tables
 from orchestrator.stores.memory_reads import MemoryReads
 from orchestrator.stores.memory_state import Session
-from replwire.errors import WireError
+from orchestrator.stores.quotas import pins_used_up
 
 _FACTS: Final = StoreFacts("memory", "memory", ("nothing in this store survives its process",))
 
@@ -221,7 +221,7 @@ class MemoryStore(MemoryReads):
         if state is None or state.etag != pin.etag:
             return False
         if before is None and len(found.pins) >= self._limits.pins_max:
-            raise WireError("quota_exceeded", f"a session has at most {self._limits.pins_max} pins", session=session)
+            raise pins_used_up(session, self._limits.pins_max)
         self._lineage(session).hold(state.references)
         found.pins[pin.name] = state
         if before is not None:

@@ -113,6 +113,10 @@ class Metrics:
             "bascule_session_start_seconds", "From asking for a worker to having it.", ["warm"], buckets=FAST_S,
             registry=registry,
         )  # fmt: skip
+        self.quota_refusals = Counter(
+            "bascule_quota_refusals", "Requests refused because a quota of their tenant is used up.", ["limit"],
+            registry=registry,
+        )  # fmt: skip
         self.evals = Counter("bascule_evals", "Evals by how they ended.", ["outcome"], registry=registry)
         self.eval_seconds = Histogram(
             "bascule_eval_seconds", "From accepting an eval to its answer.", buckets=FAST_S, registry=registry

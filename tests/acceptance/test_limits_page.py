@@ -65,9 +65,10 @@ async def test_the_blocks_run_as_they_are_printed(state: Path) -> None:
         assert server.stdout is not None
         ready = await asyncio.wait_for(server.stdout.readline(), PATIENCE_S)
         assert ready.decode() == f"ready ws://127.0.0.1:{port}\n"
-        (client,) = blocks(PAGE, "python")
-        client = replaced(client, {"127.0.0.1:8765": f"127.0.0.1:{port}"})
-        assert await printed(state, sys.executable, "-c", client) == said("this key")
+        client, quota = blocks(PAGE, "python")
+        for program, words in ((client, "this key"), (quota, "quota_exceeded {")):
+            program = replaced(program, {"127.0.0.1:8765": f"127.0.0.1:{port}"})
+            assert await printed(state, sys.executable, "-c", program) == said(words)
         curls = replaced(curls, {"127.0.0.1:8765": f"127.0.0.1:{port}"})
         assert await printed(state, "bash", "-euc", curls) == said("rate_limited")
     finally:

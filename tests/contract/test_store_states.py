@@ -262,6 +262,7 @@ async def test_pins_are_bounded(make_store):
     with pytest.raises(WireError, match="2 pins") as caught:
         await writer.pin("c")
     assert caught.value.code == "quota_exceeded"
+    assert (caught.value.details["limit"], caught.value.details["max"]) == ("pins_max", 2)
     assert await writer.pin("a", 2)
     await store.unpin(writer.session, "b")
     assert await writer.pin("ü c")

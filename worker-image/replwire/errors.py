@@ -28,7 +28,7 @@ _ROWS: Final = (
     ErrorCode("not_found", False, "unchanged", "no such session, request or file for this principal"),
     ErrorCode("busy", True, "unchanged", "too many requests wait in this session, or its worker is out of reach now"),
     ErrorCode("rate_limited", True, "unchanged", "too many requests in a short time"),
-    ErrorCode("quota_exceeded", True, "unchanged", "a quota of the principal is used up"),
+    ErrorCode("quota_exceeded", True, "unchanged", "a quota of the tenant or the session is used up; `limit` names it"),
     ErrorCode("capacity", True, "unchanged", "no worker became free in time"),
     ErrorCode(
         "draining",

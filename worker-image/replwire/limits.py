@@ -40,9 +40,13 @@ _ROWS: Final = (
     Limit("ids_kept_max", 1000, "request ids that a session remembers at least, for 24 h at least"),
     Limit("link_window_bytes", 1024 * 1024, "output on its way to a slow client, and 256 an event; then `print` waits"),
     Limit("stdin_bytes_max", 64 * 1024, "text of one answer to `input_request`"),
+    Limit("sessions_max", 20_000, "open sessions of a tenant, parked ones too; beyond it `quota_exceeded`"),
 )
 
 LIMITS: Final[dict[str, Limit]] = {row.name: row for row in _ROWS}
+
+OF_TENANT: Final = frozenset({"sessions_max"})
+"""Quotas: what a tenant has is compared with the limit of whoever asks for more; no session has one of its own."""
 
 
 def default_limits() -> dict[str, int]:

@@ -96,7 +96,7 @@ class RateLimitError(UnavailableError):
 
 
 class QuotaExceededError(BasculeError):
-    """A quota of the principal is used up."""
+    """A quota of the tenant or the session is used up; `limit` names it."""
 
     default_code = "quota_exceeded"
 

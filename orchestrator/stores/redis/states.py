@@ -6,9 +6,9 @@ from typing import Final
 
 from orchestrator.core.session import Checkpoint, KeptStates, Pin
 from orchestrator.stores.keys import CONTENT_ID_BYTES, session_keys
+from orchestrator.stores.quotas import pins_used_up
 from orchestrator.stores.redis.calls import Calls
 from orchestrator.stores.redis.records import checkpoint_of, kept_of
-from replwire.errors import WireError
 
 _FULL: Final = b"FULL"
 
@@ -40,7 +40,7 @@ async def pin(calls: Calls, session: str, wanted: Pin, most: int) -> bool:
     arguments = (wanted.name, wanted.seq, wanted.etag, most, CONTENT_ID_BYTES)
     reply = await calls.run("pin", (*of_session, keys.chunks, keys.counts, keys.garbage), *arguments)
     if reply == _FULL:
-        raise WireError("quota_exceeded", f"a session has at most {most} pins", session=session)
+        raise pins_used_up(session, most)
     return bool(reply)
 
 

@@ -8,7 +8,7 @@ from orchestrator.core.intake import PIN_NAME
 from orchestrator.transports.rest.keys import HEADER
 from orchestrator.transports.rest.models import SESSION_PATTERN
 from orchestrator.transports.rest.routes import JSON, OCTETS, ROUTES, Route
-from replwire.limits import LIMITS
+from replwire.limits import LIMITS, OF_TENANT
 from replwire.messages import REQUESTS
 from replwire.schema import payload_schema
 
@@ -21,7 +21,7 @@ _BOUNDS: Final[dict[tuple[str, str], Schema]] = {
     ("open", "idle_timeout_s"): {"exclusiveMinimum": 0},
     ("open", "language"): {"enum": ["python", None]},
     ("open", "limits"): {
-        "propertyNames": {"enum": list(LIMITS)},
+        "propertyNames": {"enum": [name for name in LIMITS if name not in OF_TENANT]},
         "additionalProperties": {"type": "integer", "minimum": 0},
     },
     ("rewind", "seq"): {"minimum": 1, "exclusiveMaximum": 2**53},

@@ -53,6 +53,7 @@ def test_limits_are_lowered_and_never_raised():
     assert code_of(lowered, LIMITS, {"eval_timeout_s": 31}, "f") == "forbidden"
     assert code_of(lowered, LIMITS, {"no_such": 1}, "f") == "bad_message"
     assert code_of(lowered, LIMITS, {"eval_timeout_s": -1}, "f") == "bad_message"
+    assert code_of(lowered, LIMITS, {"sessions_max": 1}, "f") == "bad_message"
     principal = Principal("t", "s", limits={"eval_timeout_s": 7, "code_bytes_max": 10**9})
     assert effective_limits(LIMITS, principal)["eval_timeout_s"] == 7
     assert effective_limits(LIMITS, principal)["code_bytes_max"] == LIMITS["code_bytes_max"]
