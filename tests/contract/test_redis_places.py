@@ -8,6 +8,7 @@ import pytest
 from orchestrator.core.session import OpenId
 from orchestrator.stores.keys import tenant_key
 from orchestrator.stores.limits import StoreLimits
+from orchestrator.stores.redis import opening
 from replwire.errors import WireError
 from support.commits import POLICY, chunk, claim, fresh_session, seed_of
 from support.stores import behind_proxy, connected
@@ -108,3 +109,21 @@ async def test_a_lost_answer_takes_one_place(server):
         proxy.lose_replies = 1
         made = await store.fork(parent.session, seed.seq, session, POLICY, seed, sessions_max=4)
         assert (made.session, places(server)) == (session, 4)
+
+
+async def test_an_open_that_was_cut_off_holds_its_place_for_a_while(server, monkeypatch):
+    """The same `open` finds it, within the quota; nobody else does before the grace is over."""
+    opened = OpenId(POLICY.tenant, "ann", "o", b"h" * 32)
+
+    async def cut_off(*_: object) -> None:
+        raise ConnectionAbortedError
+
+    async with connected(server.url) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, "_made", cut_off)
+            with pytest.raises(ConnectionAbortedError):
+                await store.create(fresh_session(), POLICY, opened, sessions_max=1)
+        assert places(server) == 1
+        assert await refused(store, 1)
+        made = await store.create(fresh_session(), POLICY, opened, sessions_max=1)
+        assert (await store.read(made.session), places(server)) == (made, 1)

@@ -63,9 +63,9 @@ async def _claimed(
 ) -> tuple[str, Record | None]:
     """The session that the id opens, which has a place, and its record, if it was made before.
 
-    The place is asked for together with the id, so that an `open` takes no more round trips than without a quota; for
-    an `open` that comes again it was not needed. Nor is an id let go of that found no place: it may be somebody else's
-    by now, and the next one who comes with it finds no session and makes it.
+    The place is asked for together with the id, so that an `open` takes no more round trips than without a quota. An
+    `open` that comes again did not need it, and has it for the time of one round trip. An id that found no place is not
+    let go of: whoever comes with it again finds no session, and makes the one that it names.
     """
     claim, place = await calls.ask_all([opened_ids.claiming(limits, session, opened), places.taking(session)], *_BOTH)
     if claim is not None:

@@ -71,8 +71,9 @@ class Places:
         """How many places were nobody's. Looking takes a full list's length, so it is done at times only."""
         if not await self._is_time():
             return 0
-        seconds, _ = await self._calls.ask(b"TIME")
-        stale_ms, dropped = (int(seconds) - self._limits.place_grace_s) * 1000, 0
+        seconds, micros = await self._calls.ask(b"TIME")
+        now_ms, dropped = int(seconds) * 1000 + int(micros) // 1000, 0
+        stale_ms = now_ms - self._limits.place_grace_s * 1000
         async for part in entries(self._calls, self._key):
             names = list(part)
             found = await self._calls.ask_all([(b"HGET", session_keys(name).record, b"status") for name in names])
