@@ -52,7 +52,8 @@ async def test_a_tenant_at_its_quota_disturbs_no_other(state: Path, redis_url: s
     guest_key = key_of(state, "acme", sessions_max=1)
     async with servers(state, redis_url, 1) as (server,), rest_of(server.url, key) as rest:
         places = [await rest.opened() for _ in range(MOST)]
-        answer = await rest.ask("POST", "/v1/sessions", json={})
+        once = {"Idempotency-Key": "one-more"}
+        answer = await rest.ask("POST", "/v1/sessions", json={}, headers=once)
         said = models.Problem.model_validate(answer.json)
         assert (answer.status, said.code, said.limit) == (429, "quota_exceeded", "sessions_max")
         assert int(answer.headers["Retry-After"]) > 0 and (answer.json["max"], answer.json["open"]) == (MOST, MOST)
@@ -63,7 +64,9 @@ async def test_a_tenant_at_its_quota_disturbs_no_other(state: Path, redis_url: s
         assert (await rest.ask("DELETE", places[0])).status == 204
         async with rest_of(server.url, guest_key) as guest:
             assert (await guest.ask("POST", "/v1/sessions", json={})).status == 429
-        await rest.opened()
+        again = [await rest.ask("POST", "/v1/sessions", json={}, headers=once) for _ in range(2)]
+        assert [answer.status for answer in again] == [201, 201]
+        assert again[0].json["session"] == again[1].json["session"]
 
 
 async def test_of_two_servers_one_opens_the_last_session(state: Path, redis_url: str) -> None:
