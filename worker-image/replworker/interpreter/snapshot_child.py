@@ -189,6 +189,7 @@ def _send(work: Work) -> Checkpoint:
         send_frame(work.state_channel, pack_frame(Kind.CHUNK, (name, data)))
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, blocked)
 
+    work.snapshotter.forked()
     taken = work.snapshotter.take(work.sources, send)
     _signal.setitimer(_signal.ITIMER_REAL, 0)
     parts = (SEQ.pack(work.seq), taken.manifest, b"".join(taken.references), to_json(taken.unsaved))

@@ -49,6 +49,17 @@ class Ambient:
         self._start = baseline()
         self._seen: tuple[Any, ...] = ()
         self._section = b""
+        self._noted: Any = None
+        """The state of `random` before a fork."""
+
+    def note_generator(self) -> None:
+        """A fork comes next: in the child, `random` seeds itself anew."""
+        self._noted = _quiet(_look_at_random)
+
+    def undo_reseed(self) -> None:
+        """In the child: `random` as it was before the fork."""
+        if self._noted is not None:
+            _quiet(lambda: sys.modules["random"]._inst.setstate(self._noted))
 
     def section(self) -> bytes:
         """The section of the manifest; empty when everything is as it was at the start."""

@@ -92,12 +92,17 @@ class Snapshotter:
     def prepare_fork(self) -> Tracker:
         """Load what each child would have to load again. The tracker wants to hear that the fork is done."""
         digest_function()
+        self._ambient.note_generator()
         if self._tracker is None:
             from replworker.snapshot.tracking import Tracker
 
             self._tracker = Tracker(self._moment or ForkMoment(), self._limits.chunk_bytes)
         self._tracker.prepare()
         return self._tracker
+
+    def forked(self) -> None:
+        """This process is a fork: what a fork changes by itself is undone."""
+        self._ambient.undo_reseed()
 
     def restored(self, references: Iterable[bytes]) -> None:
         """The store has these chunks: they came with the state that this process has restored."""

@@ -189,6 +189,13 @@ FRAME = (
 FRAME_DIGEST = "import hashlib\nhashlib.sha256(repr([*df['s'], *df['i'], *o]).encode()).hexdigest()"
 
 
+def test_the_state_of_random_is_kept_with_large_state(store):
+    """Although `random` seeds itself anew in every forked process."""
+    store.eval(START + "import random; random.seed(7); numbers = [random.random() for _ in range(3)]")
+    there = store.says("hash(random.getstate()[1])")
+    assert store.restored("hash(random.getstate()[1])") == [there]
+
+
 def test_columns_of_texts(store):
     """Not sent again for a change elsewhere; a changed text, one of another kind, an object inside: all come back."""
     assert store.eval(FRAME) > 6_000_000
