@@ -31,6 +31,9 @@ _BEFORE_WELCOME: Final = frozenset({Kind.HELLO, Kind.DIED})
 PARKING: Final = "parking"
 """In a refusal: the worker is about to end, and the request was not begun."""
 
+BEGAN: Final = "began"
+"""In a refusal: the request had begun when its interpreter died, and has no effect."""
+
 RETRY_AFTER_MS_MAX: Final = 60_000
 """A worker's word about when to ask again, at most."""
 
@@ -231,8 +234,7 @@ def refusal(frame: Frame) -> WireError:
         raise ProtocolBreach("a refusal without a code of ours")
     seq, retry_after_ms = body.get("seq"), body.get("retry_after_ms")
     details: dict[str, object] = {"seq": seq} if isinstance(seq, int) else {}
-    if body.get(PARKING):
-        details[PARKING] = True
+    details.update({word: True for word in (PARKING, BEGAN) if body.get(word)})
     later = retry_after_ms if isinstance(retry_after_ms, int) and 0 <= retry_after_ms <= RETRY_AFTER_MS_MAX else None
     return WireError(str(code), message[:1000], retry_after_ms=later, **details)
 

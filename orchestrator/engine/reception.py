@@ -9,11 +9,20 @@ import asyncio
 import hmac
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from orchestrator import faults
 from orchestrator.core.commits import body_hash
-from orchestrator.core.outcomes import Outcome, ProtocolBreach, read_object, read_outcome, with_commit
+from orchestrator.core.outcomes import (
+    Outcome,
+    ProtocolBreach,
+    bounded_unsaved,
+    read_object,
+    read_outcome,
+    with_commit,
+)
 from orchestrator.engine.events import event_envelope
-from orchestrator.engine.link import PARKING, Link, refusal
+from orchestrator.engine.link import BEGAN, PARKING, Link, refusal
 from orchestrator.engine.requests import Consumption, Pending
 from orchestrator.engine.services import Services
 from replwire.cursors import Cursor
@@ -23,6 +32,8 @@ from replwire.messages import terminal_type
 
 if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
+
+_log = structlog.get_logger("bascule.session")
 
 _CLIENT_FAULTS: Final = frozenset(
     {"not_found", "bad_message", "too_large", "quota_exceeded", "timeout", "forbidden", "conflict"}
@@ -58,8 +69,10 @@ class Reception:
                 self._known(frame)
             case Kind.ORPHANED:
                 self._orphaned(frame)
+            case Kind.TAKEN_OVER:
+                self._taken_over(read_object(frame.parts[0] if frame.parts else b"{}"))
             case Kind.DIED:
-                self.last_words = read_object(frame.parts[0] if frame.parts else b"{}")
+                self._died(read_object(frame.parts[0] if frame.parts else b"{}"))
             case _:
                 raise ProtocolBreach(f"a frame of kind {frame.kind} out of turn")
 
@@ -67,17 +80,18 @@ class Reception:
 
     def _event(self, link: Link, frame: Frame) -> None:
         session = self._session
-        number, text, cost_bytes = event_envelope(frame, session.record.generation, self._services.clock.now())
+        number, text, cost_bytes, is_ours = event_envelope(frame, session.record.generation, self._services.clock.now())
         if number <= session.last_event.number:
             session.catch_up.replayed(text, cost_bytes, link.consumed)
         elif number == session.last_event.number + 1:
             session.last_event = Cursor(session.record.generation, number)
-            self._publish(link, text, cost_bytes)
+            self._publish(link, text, cost_bytes, is_ours=is_ours)
         else:
             raise ProtocolBreach(f"event {number} came after event {session.last_event.number}")
 
-    def _publish(self, link: Link, text: str, cost_bytes: int) -> None:
-        subscribers = tuple(self._session.subscribers)
+    def _publish(self, link: Link, text: str, cost_bytes: int, *, is_ours: bool) -> None:
+        """`is_ours`: a word about the session's own life, which not everybody wants."""
+        subscribers = tuple(item for item in self._session.subscribers if item.told_everything or not is_ours)
         if not subscribers:
             link.consumed(cost_bytes)
             return
@@ -108,10 +122,31 @@ class Reception:
         self._answer(pending, read_object(frame.parts[0] if frame.parts else b"{}"))
 
     def _refused(self, pending: Pending, error: WireError) -> None:
-        if error.details.pop(PARKING, None):
+        if error.details.pop(BEGAN, None):
+            error.details["generation"] = self._session.record.generation
+            self._session.requests.fail(pending, error)
+        elif error.details.pop(PARKING, None):
             self._session.refused_by_parking(pending)
         else:
             self._session.requests.refuse(pending, error)
+
+    def _died(self, said: dict[str, Any]) -> None:
+        self.last_words = said
+        if refused := said.get("refused"):
+            _log.info("no shadow took over", session_id=self._session.id, cause=str(refused)[:1000])
+
+    def _taken_over(self, said: dict[str, Any]) -> None:
+        """The interpreter died, and the session goes on with the process that kept its last state."""
+        session, unsaved = self._session, said.get("unsaved")
+        if not isinstance(unsaved, dict) or not all(isinstance(reason, str) for reason in unsaved.values()):
+            raise ProtocolBreach("a malformed word about the interpreter")
+        session.lost = bounded_unsaved(unsaved)
+        session.stray.forget()
+        _log.warning(
+            "interpreter replaced by its shadow", session_id=session.id, generation=session.record.generation,
+            cause=str(said.get("message", ""))[:1000], seq=said.get("seq"), lost=len(unsaved),
+        )  # fmt: skip
+        session.tell("status", {"status": "ready", "cause": "taken_over", "unsaved": session.lost})
 
     def _orphaned(self, frame: Frame) -> None:
         """A request runs that another front door had asked for, which is gone."""

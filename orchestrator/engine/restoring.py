@@ -132,6 +132,8 @@ class Restorer:
             "ids": [],
             "chunks": state.count if state else 0,
             "reseed": _is_copy(record, checkpoint),
+            # What acts outside may have acted before it died: only a new generation tells that.
+            "takeover": not session.policy.acts_outside,
         }
         if state:
             session.tell("status", {"status": "restoring"})

@@ -1,7 +1,7 @@
 """The traces at the end of durability.md, each against real front doors, workers and a real Redis.
 
 They are the ways in which a looser wording lost or doubled something; `tests/model` walks the same ones in its own
-terms. Trace 9 is about the shadow: see tests/unit/replworker.
+terms. Trace 9 is about the shadow: see tests/unit/orchestrator/engine/test_takeovers.py.
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ class Script:
             raise KeyboardInterrupt
 
 
-def run_script(control: socket.socket, states: socket.socket, pipes: socket.socket, *, work_folder: str) -> NoReturn:
+def run_script(
+    control: socket.socket, states: socket.socket, pipes: socket.socket, shadows: socket.socket, *, work_folder: str
+) -> NoReturn:
     """The interpreter's process."""
     os.chdir(work_folder)
     script = Script(control, states)

@@ -122,6 +122,7 @@ class WorkerClient:
         link_key: str = "key",
         seq: int = 0,
         durability: str = "commit",
+        takeover: bool = False,
         limits: dict[str, int] | None = None,
         ids: Iterable[tuple[str, bytes, int]] = (),
         manifest: bytes = b"",
@@ -138,6 +139,7 @@ class WorkerClient:
             "limits": {**default_limits(), **(limits or {})},
             "ids": [[id_, hashed.hex(), number] for id_, hashed, number in ids],
             "chunks": len(chunks),
+            "takeover": takeover,
         }
         ref = self.send(Kind.CLAIM, json.dumps(said).encode(), manifest)
         for content_id, data in chunks:

@@ -44,12 +44,13 @@ EVENTS: Final[dict[str, Event]] = {
                 "cause": "why, where there is a why",
                 "percent": "progress, where there is one",
                 "position": "place in the queue for a worker",
+                "unsaved": "after a worker died: names that did not come back, with reasons",
             },
             "what the session is doing; has no cursor",
         ),
         Event(
             "rolled_back",
-            {"to": "seq", "cause": "why", "generation": "the new generation"},
+            {"to": "seq", "cause": "why", "generation": "of the session from now on"},
             "what was told live after that eval did not happen",
         ),
         Event(

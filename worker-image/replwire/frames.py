@@ -72,11 +72,12 @@ class Kind:
     COMMITTED: Final = 24  # seq, id: a hint that another link has confirmed it
     ORPHANED: Final = 26  # seq, id: it runs, and the link that asked for it has gone
     DIED: Final = 25  # json: code, message, signal, exit: the interpreter is gone, the agent ends
+    TAKEN_OVER: Final = 27  # json as of DIED, with seq, unsaved: the interpreter died, its shadow of seq took over
     # agent → interpreter
     RUN: Final = 32  # seq or NONE, type, id, body; flags SNAPSHOT, STDIN
     RESTORE: Final = 33  # json, manifest; then CHUNK × json["chunks"]. Answer: RESTORED
     # interpreter → agent
-    READY: Final = 40  # json: once, when it can run
+    READY: Final = 40  # json: when it can run; of a shadow: `unsaved`, or `refused`
     RESTORED: Final = 41  # json: `unsaved`, or `error`
     DONE: Final = 42  # outcome json, manifest, references; CHUNK frames come before; flag STATE_FOLLOWS: see STATE
     STATE: Final = 43  # seq, manifest, references, unsaved json: the checkpoint that a forked child made
@@ -103,6 +104,7 @@ class EventKind:
     DISPLAY: Final = 3
     CLEAR_OUTPUT: Final = 4
     INPUT_REQUEST: Final = 5
+    ROLLED_BACK: Final = 6
 
 
 END_OF_INPUT: Final = "\x04"

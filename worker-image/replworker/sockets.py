@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import os
 import struct
-from _socket import AF_UNIX, CMSG_SPACE, MSG_DONTWAIT, SCM_RIGHTS, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, socket
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT,
+    SCM_RIGHTS,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+)
 from _socket import socketpair as _socketpair
 
-__all__ = ["SOCK_SEQPACKET", "Socket", "accept", "close_fds", "receive_fds", "send_fds", "unix_pair", "unix_socket"]
+__all__ = [
+    "SOCK_SEQPACKET", "Socket", "accept", "close_fds", "put_in_place", "receive_fds", "receive_fds_late", "send_fds",
+    "unix_pair", "unix_socket",
+]  # fmt: skip
 
 Socket = socket
 
@@ -34,14 +47,29 @@ def send_fds(sock: Socket, data: bytes, fds: list[int]) -> None:
 
 
 def receive_fds(sock: Socket, most: int) -> tuple[bytes, list[int]]:
-    """The next packet, if there is one, and at most so many descriptors; the kernel closes any further ones. Raises
-    `OSError`."""
-    data, ancillary, _, _ = sock.recvmsg(most, CMSG_SPACE(4 * most), MSG_DONTWAIT)
+    """The next packet of at most `most` bytes, if there is one, and at most so many descriptors; the kernel closes any
+    further ones. Raises `OSError`."""
+    return _received(sock, most, MSG_DONTWAIT)
+
+
+def receive_fds_late(sock: Socket, most: int) -> tuple[bytes, list[int]]:
+    """As `receive_fds`, but it waits for the packet; no bytes when there is nobody any more who could send one."""
+    return _received(sock, most, 0)
+
+
+def _received(sock: Socket, most: int, flags: int) -> tuple[bytes, list[int]]:
+    data, ancillary, _, _ = sock.recvmsg(most, CMSG_SPACE(4 * most), flags | MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     for level, kind, packed in ancillary:
         if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
             fds += struct.unpack(f"{len(packed) // 4}i", packed[: len(packed) // 4 * 4])
     return data, fds
+
+
+def put_in_place(fd: int, place: int, *, inheritable: bool = False) -> None:
+    """The open file of `fd` gets the number `place`, and has no other any more."""
+    os.dup2(fd, place, inheritable=inheritable)
+    os.close(fd)
 
 
 def close_fds(fds: list[int]) -> None:

@@ -71,6 +71,7 @@ class Claim:
         session.limit(said["limits"])
         ids = [(str(id_).encode(), bytes.fromhex(hashed), int(seq)) for id_, hashed, seq in said["ids"]]
         session.ids.fill(ids, session.limits["ids_kept_max"])
+        session.may_be_taken_over = said.get("takeover") is True
         session.keeps_state = said["durability"] != "none"
         session.seq = session.committed = said["seq"]
 
@@ -114,7 +115,7 @@ class Claim:
         """The interpreter is ready for requests, or raises `RestoreFailed`."""
         if self._said is None or self.is_done or self._chunks_missing:
             raise InterpreterBreach("restored out of turn")
-        report = _report_of(frame)
+        report = report_of(frame)
         if "error" in report:
             self._fail(report["error"])
         self._unsaved = report.get("unsaved", {})
@@ -143,6 +144,10 @@ class Claim:
         }
         self._links.say(link, Kind.WELCOME, ref, body)
 
+    def taken_over(self, unsaved: dict[str, Any]) -> None:
+        """What the interpreter's shadow does not have."""
+        self._unsaved = {**self._unsaved, **unsaved}
+
     def link_gone(self, link: Link) -> bool:
         """Whether the worker is of no use any more: its claim can never be completed."""
         self._waiting = [waiter for waiter in self._waiting if waiter[0] is not link]
@@ -161,7 +166,8 @@ def _claim_of(said: Any) -> dict[str, Any]:
     return said
 
 
-def _report_of(frame: Frame) -> dict[str, Any]:
+def report_of(frame: Frame) -> dict[str, Any]:
+    """What the interpreter says of its state, when it has it. Raises `InterpreterBreach`."""
     try:
         (text,) = frame.parts
         report = from_json(text)

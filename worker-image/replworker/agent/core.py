@@ -13,12 +13,14 @@ from replwire.frames import COUNT, SEQ, Frame, Kind, pack_frame
 from replwire.hints import Final
 from replworker.agent.breach import InterpreterBreach, LinkBreach
 from replworker.agent.claiming import Claim, RestoreFailed
+from replworker.agent.endings import told_of
 from replworker.agent.is_complete import is_complete
 from replworker.agent.limits import LINK_STALL_S
 from replworker.agent.links import END, KILL, Effect, Link
 from replworker.agent.outcomes import HandOver
 from replworker.agent.running import Runner, Unresponsive
 from replworker.agent.session import Session
+from replworker.agent.takeover import Takeover
 from replworker.plain_json import to_json
 
 PROTOCOL: Final = 1
@@ -39,6 +41,7 @@ class Agent:
         self._claim = Claim(session)
         self._hand_over = HandOver(session)
         self._runner = Runner(session, self._hand_over)
+        self._takeover = Takeover(session, self._claim, self._runner)
         self.effects: list[Effect] = session.effects
         self.output = session.output
         self.is_ready = False
@@ -141,6 +144,8 @@ class Agent:
 
     def _interpreter_ready(self, frame: Frame, now: float) -> None:
         self.is_ready = True
+        if self._takeover.fell is not None and (died := self._takeover.ready(frame, now)):
+            self._end(died)
 
     def take_output(self, which: int, data: bytes) -> None:
         """The interpreter wrote to stdout or stderr."""
@@ -156,10 +161,38 @@ class Agent:
         """The interpreter's side of the protocol is broken: it cannot be trusted to say anything more."""
         self._end({"code": "worker_protocol_error", "message": message})
 
+    @property
+    def seq(self) -> int:
+        """Of the last numbered request that was executed."""
+        return self._session.seq
+
+    @property
+    def shadow_seq(self) -> int | None:
+        """Of the shadow that may take over if the interpreter dies now; None: none may."""
+        return self._runner.shadow_seq if self._takeover.fell is None and not self.has_ended else None
+
+    @property
+    def awaits_shadow(self) -> bool:
+        """Whether one may come that may take over: the last checkpoint is here, or on its way."""
+        return self.shadow_seq is not None or (not self.has_ended and self._hand_over.awaits_state)
+
+    @property
+    def is_waking(self) -> bool:
+        """Whether a shadow is about to be the interpreter."""
+        return self._takeover.fell is not None
+
+    def halt(self) -> None:
+        """The interpreter is gone; what it had said before may follow. Nothing is begun until it is known whether its
+        shadow takes over."""
+        self._runner.halt()
+
+    def fell(self, signal: int | None, status: int | None) -> None:
+        """The interpreter is gone, and its shadow is about to wake: READY comes from it, or `died` follows."""
+        self._takeover.fell = told_of(signal, status)
+
     def died(self, signal: int | None, status: int | None) -> None:
         """The interpreter is gone: killed by a signal, or exited with a status."""
-        how = f"killed by signal {signal}" if signal is not None else f"exited with status {status}"
-        self._end({"code": "worker_crashed", "message": how, "signal": signal, "exit": status})
+        self._end(self._takeover.fell or told_of(signal, status))
 
     def _end(self, said: dict[str, object]) -> None:
         if self.has_ended:

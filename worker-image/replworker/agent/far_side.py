@@ -12,6 +12,7 @@ from replworker.agent.child import Child
 from replworker.agent.connection import Connection
 from replworker.agent.core import Agent
 from replworker.agent.output_pipes import OutputPipes
+from replworker.agent.standby import SHADOWS_MAX, Shadow, Standby
 from replworker.agent.watches import WRITABLE, Watches
 from replworker.packets import PacketReader
 
@@ -21,8 +22,25 @@ HANG_UP_GRACE_S: Final = 1.0
 LAST_WORDS_MAX: Final = 64
 """Reads of `RECEIVE_BYTES` from each socket of an interpreter that is dead; more than a socket holds."""
 
+SHADOW_WITHIN_S: Final = 1.0
+"""After the death of an interpreter: for the process that takes its last checkpoint to end, and its shadow to say where
+it sleeps."""
+
+WAKE_WITHIN_S: Final = 1.0
+"""For a shadow to be the interpreter."""
+
 _AFTER_OUTPUT: Final = frozenset((Kind.DONE, Kind.EMIT, Kind.ASK))
 """What these say comes after what was written before them."""
+
+
+class _Phase:
+    """Where it is in its life; from its death on it may begin another one."""
+
+    LIVES: Final = 0
+    HUNG_UP: Final = 1
+    DEAD: Final = 2
+    WAKES: Final = 3
+    OVER: Final = 4
 
 
 class FarSide:
@@ -33,22 +51,29 @@ class FarSide:
         self._child = child
         self._watches = watches
         self._carry_out = carry_out
+        self.is_held_up = False
+        self._connect(_Phase.LIVES, None)
+
+    def _connect(self, phase: int, due: float | None) -> None:
+        child = self._child
         self._control = Connection(child.control)
         self._states = Connection(child.state_channel)
         self._state_frames = PacketReader()
-        self._pipes = OutputPipes(agent, child, watches, carry_out)
-        self.is_held_up = False
-        self.hang_up_at: float | None = None
-        """When it has had its time to be seen dead."""
+        self._pipes = OutputPipes(self._agent, child, self._watches, self._carry_out)
+        self._standby = Standby(child.shadow_channel)
+        self._phase = phase
+        self.due = due
+        """When it has had its time: to be seen dead, or to wake."""
 
     def start(self) -> None:
         """Listen to it."""
         self._watches.watch(self._child.pidfd, self._gone)
         self._watches.watch(self._states.fd, self._states_ready)
+        self._watches.watch(self._standby.fd, self._shadows_ready)
         self._watch()
 
     def _watch(self) -> None:
-        if self.hang_up_at is None:
+        if self._phase in (_Phase.LIVES, _Phase.WAKES):
             self._watches.watch(self._control.fd, self._control_ready)
             if self._control.backlog_bytes:
                 self._watches.want_room(self._control.fd, True)
@@ -57,6 +82,8 @@ class FarSide:
     def hold_up(self, is_held_up: bool) -> None:
         """Let it wait, or go on: it is not read, so that its `print` waits on a full pipe."""
         self.is_held_up = is_held_up
+        if self._phase == _Phase.WAKES:
+            return  # what it says first is waited for
         if not is_held_up:
             self._watch()
             return
@@ -77,8 +104,10 @@ class FarSide:
     def _control_ready(self, mask: int) -> None:
         if mask & WRITABLE:
             self._flush()
-        if mask != WRITABLE and self.hang_up_at is None:
+        if mask != WRITABLE and self._phase in (_Phase.LIVES, _Phase.WAKES):
             self._receive_control()
+            if self._phase == _Phase.WAKES:
+                self._look_if_awake()
 
     def _flush(self) -> None:
         try:
@@ -112,11 +141,15 @@ class FarSide:
                     self._pipes.change()
         except (FrameError, InterpreterBreach) as error:
             self._agent.breached(str(error))
+        if self._standby.shadows:
+            self._standby.forget_before(self._agent.seq)
         self._carry_out()
         return True
 
     def _states_ready(self, mask: int) -> None:
         self._receive_states()
+        if self._phase == _Phase.DEAD:
+            self._decide()
 
     def _receive_states(self) -> bool:
         data = self._states.receive()
@@ -140,23 +173,93 @@ class FarSide:
     def _hung_up(self) -> None:
         """Dying, or a tenant closed a socket: the next moment tells."""
         self._watches.forget(self._control.fd)
-        if self.hang_up_at is None:
-            self.hang_up_at = time.monotonic() + HANG_UP_GRACE_S
+        if self._phase == _Phase.LIVES:
+            self._phase, self.due = _Phase.HUNG_UP, time.monotonic() + HANG_UP_GRACE_S
 
     def tick(self, now: float) -> None:
-        """It closed a socket and lives on: that breaks the protocol."""
-        if self.hang_up_at is not None and now >= self.hang_up_at:
+        """It closed a socket and lives on: that breaks the protocol. Or no shadow came, or none that wakes."""
+        if self.due is None or now < self.due:
+            return
+        if self._phase == _Phase.HUNG_UP:
             self._agent.breached("the interpreter closed its socket")
+        elif self._phase == _Phase.DEAD:
+            self._decide(is_late=True)
+        elif self._phase == _Phase.WAKES:
+            self._end()
 
     def _gone(self, mask: int) -> None:
         """It is dead. What it had said before counts."""
         self._watches.forget(self._child.pidfd)
+        if self._phase == _Phase.WAKES:
+            self._receive_control()  # it may have said why
+            self._end()
+            return
+        self._phase, self.due = _Phase.DEAD, time.monotonic() + SHADOW_WITHIN_S
         self._watches.others_are_ready = True
+        self._agent.halt()
         for receive in (self._receive_control, self._receive_states):
             # Bounded: a process that it left behind may hold the socket and go on writing.
             for _ in range(LAST_WORDS_MAX):
                 if self._agent.has_ended or not receive():
                     break
+        for _ in range(SHADOWS_MAX):
+            self._shadows_ready(0)
+        if self._phase == _Phase.DEAD:
+            self._decide()
+
+    def _end(self) -> None:
+        self._phase, self.due = _Phase.OVER, None
         self._child.kill()
         self._agent.died(*self._child.wait())
         self._carry_out()
+
+    # --- its shadow ---------------------------------------------------------------------------------------------
+
+    def _shadows_ready(self, mask: int) -> None:
+        try:
+            if not self._standby.receive():
+                self._watches.forget(self._standby.fd)
+        except InterpreterBreach as breach:
+            self._agent.breached(str(breach))
+            self._carry_out()
+        if self._phase == _Phase.DEAD and mask:
+            self._decide()
+
+    def _decide(self, *, is_late: bool = False) -> None:
+        """Whether the shadow takes over, or the worker ends. `is_late`: nobody is waited for any more."""
+        seq = self._agent.shadow_seq
+        shadow = self._standby.take(seq) if seq is not None else None
+        if shadow is not None:
+            self._wake(shadow)
+        elif is_late or not self._agent.awaits_shadow or self._states.fd not in self._watches:
+            # The process of a checkpoint, from which a shadow may still come, holds the channel of states.
+            self._end()
+
+    def _wake(self, shadow: Shadow) -> None:
+        """Give it what it needs to be the interpreter; READY comes from it, or it ends."""
+        self._child.kill()
+        how = self._child.wait()
+        self._disconnect()
+        try:
+            self._child.succeed(shadow.pid, shadow.pidfd, shadow.sock)
+        except OSError:
+            self._agent.died(*how)
+            self._carry_out()
+            return
+        finally:
+            shadow.sock.close()
+        self._agent.fell(*how)
+        self._connect(_Phase.WAKES, time.monotonic() + WAKE_WITHIN_S)
+        self.start()
+
+    def _disconnect(self) -> None:
+        for fd in (self._control.fd, self._states.fd, self._standby.fd):
+            self._watches.forget(fd)
+        self._standby.forget_all()
+        self._pipes.close()
+
+    def _look_if_awake(self) -> None:
+        if not self._agent.is_waking:
+            self._phase, self.due = _Phase.LIVES, None
+            if self.is_held_up:
+                self.hold_up(True)

@@ -55,7 +55,7 @@ class Loop:
     def _due(self) -> float | None:
         """When something has to be done though nothing happened."""
         due = self._agent.deadline(time.monotonic())
-        for at in (self._far_side.hang_up_at, self._rehearse_at):
+        for at in (self._far_side.due, self._rehearse_at):
             if at is not None:
                 due = at if due is None else min(due, at)
         return due

@@ -110,6 +110,12 @@ class HandOver:
         """Whether every outcome is confirmed."""
         return not self._pending
 
+    @property
+    def awaits_state(self) -> bool:
+        """Whether the checkpoint of the last outcome has not come yet."""
+        outcome = self._pending.get(self._session.seq)
+        return outcome is not None and not outcome.is_ready
+
     def get(self, id_: bytes) -> Outcome | None:
         """An executed, unconfirmed request."""
         return self._by_id.get(id_)
@@ -151,6 +157,10 @@ class HandOver:
             state.complete(outcome)
             self._bytes += outcome.size_bytes
             self.offer_ready(now)
+
+    def undone(self) -> None:
+        """What ran did not happen: a checkpoint that came ahead of its outcome is void."""
+        self._early_states.clear()
 
     # --- to the links -------------------------------------------------------------------------------------------
 

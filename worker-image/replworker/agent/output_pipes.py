@@ -81,6 +81,12 @@ class OutputPipes:
         if not pipe.is_open:
             self._ended(pipe)
 
+    def close(self) -> None:
+        """Their interpreter is dead, and nobody is left who could write."""
+        self.forget()
+        for pipe in (*self._current, *self._late):
+            pipe.close()
+
     def change(self) -> None:
         """The interpreter has new ones; the old ones stay with whoever still holds them. Raises `InterpreterBreach`."""
         try:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
-from replwire.frames import EVENT_HEAD, EVENT_OVERHEAD_BYTES, NONE, FrameError, Kind, pack_frame
+from replwire.frames import EVENT_HEAD, EVENT_OVERHEAD_BYTES, NONE, EventKind, FrameError, Kind, pack_frame
+from replwire.hints import Final
 from replworker.agent.breach import InterpreterBreach
 from replworker.agent.links import Link, Links
+
+ROLL_BACKS_KEPT_MAX: Final = 64
+"""Of one worker. Who saw what did not happen is told so, also when the events around it have fallen out."""
 
 
 class EventRing:
@@ -47,6 +51,7 @@ class EventLog:
     def __init__(self, links: Links) -> None:
         self._links = links
         self.ring = EventRing()
+        self._roll_backs: deque[tuple[int, bytes, int]] = deque(maxlen=ROLL_BACKS_KEPT_MAX)
         self.last_number = 0
         self.seq = NONE
         self.request_id = b""
@@ -65,6 +70,8 @@ class EventLog:
         self.last_number = number
         cost_bytes = len(body) + EVENT_OVERHEAD_BYTES
         self.ring.add(number, frame, cost_bytes)
+        if kind == EventKind.ROLLED_BACK:
+            self._roll_backs.append((number, frame, cost_bytes))
         for link in self._links.attached:
             link.credit -= cost_bytes
             self._links.send(link, frame)
@@ -80,7 +87,10 @@ class EventLog:
 
     def replay(self, link: Link, ref: int, number: int) -> None:
         """The kept events after that number again, on this link, then REPLY: the oldest kept and the newest number."""
-        for _, frame, cost_bytes in self.ring.after(number):
+        kept = self.ring.after(number)
+        oldest = kept[0][0] if kept else self.last_number + 1
+        fallen_out = [item for item in self._roll_backs if number < item[0] < oldest]
+        for _, frame, cost_bytes in (*fallen_out, *kept):
             link.credit -= cost_bytes
             self._links.send(link, frame)
         self._links.reply(link, ref, {"first": self.ring.first, "last": self.last_number})

@@ -13,6 +13,7 @@ from replworker.agent.parking import Parking
 from replworker.agent.requests import AUXILIARY, TYPES, Request, Waiting
 from replworker.agent.session import Session
 from replworker.agent.text import SILENT
+from replworker.plain_json import to_json
 
 _NO_SEQ: Final = SEQ.pack(NONE)
 _EMITTED: Final = frozenset((EventKind.DISPLAY, EventKind.CLEAR_OUTPUT))
@@ -37,6 +38,9 @@ class Runner:
         self._parking = Parking()
         self._chunks = ChunkFrames()
         self._state_chunks = ChunkFrames()
+        self._forked_seq = NONE
+        self._is_halted = False
+        """The interpreter is dead, and what comes waits for its shadow."""
 
     @property
     def running_id(self) -> str | None:
@@ -58,7 +62,7 @@ class Runner:
         if self._is_refused(request, link, frame.ref):
             return
         self._parking.used(now)
-        if self._running is None:
+        if self._running is None and not self._is_halted:
             self._waiting.add(request, waits=False)
             self._start(request, now)
         else:
@@ -149,7 +153,7 @@ class Runner:
     # --- start --------------------------------------------------------------------------------------------------
 
     def _start_next(self, now: float) -> None:
-        while self._running is None and (request := self._waiting.next()) is not None:
+        while self._running is None and not self._is_halted and (request := self._waiting.next()) is not None:
             self._start(request, now)
 
     def _start(self, request: Request, now: float) -> None:
@@ -223,7 +227,42 @@ class Runner:
         seq, manifest, references, unsaved = frame.parts
         running_seq = self._running.seq if self._running is not None else 0
         state = Checkpointed(manifest, references, unsaved, self._state_chunks.take())
-        self._hand_over.state(SEQ.unpack(seq)[0], state, running_seq, now)
+        self._forked_seq = SEQ.unpack(seq)[0]
+        self._hand_over.state(self._forked_seq, state, running_seq, now)
+
+    @property
+    def shadow_seq(self) -> int | None:
+        """Of the state that a shadow may take over with: the last one, if it came from a forked child and is here."""
+        seq = self._session.seq
+        return seq if self._session.may_be_taken_over and self._forked_seq == seq > 0 else None
+
+    def undone(self, code: str, message: str) -> None:
+        """The interpreter has died, and its shadow is the interpreter now: what ran did not happen. Those who wait for
+        it hear of it, and so does everybody who may have seen output of it."""
+        request, session = self._running, self._session
+        for chunks in (self._chunks, self._state_chunks):
+            chunks.take()
+        self._hand_over.undone()
+        session.output.drop()
+        session.events.belongs_to(NONE, b"")
+        self._running, self._is_asking, self._links.is_lenient = None, False, False
+        if request is not None:
+            self._waiting.forget(request)
+            for link, ref in request.waiters if not request.timed_out else ():
+                self._links.refuse(link, ref, code, message, seq=session.seq, began=1)
+            if request.is_numbered:
+                said = {"to": session.seq, "cause": code}
+                session.events.publish(EventKind.ROLLED_BACK, to_json(said))
+
+    def halt(self) -> None:
+        """Begin nothing until `go_on`."""
+        self._is_halted = True
+
+    def go_on(self, now: float) -> None:
+        """With what waits."""
+        self._is_halted = False
+        self._parking.used(now)
+        self._start_next(now)
 
     def emit(self, frame: Frame) -> None:
         """`display()` and `clear_output()`; beyond `output_bytes_max` of one eval they are cut and counted."""

@@ -23,6 +23,8 @@ class Session:
         self.limits: dict[str, int] = {}
         self.keeps_state = True
         """False with durability `none`: no checkpoint is asked for, and an outcome is forgotten once it is sent."""
+        self.may_be_taken_over = False
+        """Whether a shadow may be the interpreter when that dies: a front door says that evals can't act outside."""
         self.seq = 0
         """Of the last numbered request that was executed."""
         self.committed = 0

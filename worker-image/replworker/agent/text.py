@@ -149,6 +149,14 @@ class Output:
         self._undisplayed_bytes += size_bytes
         return False
 
+    def drop(self) -> None:
+        """What ran did not happen: its text is nobody's."""
+        for stream in self._streams:
+            stream.tail = b""
+            stream.take_text()
+        self.written_bytes = self._dropped_bytes = self._displayed_bytes = self._undisplayed_bytes = 0
+        self._is_marked = False
+
     def finish(self) -> tuple[bytes, bytes, int, int]:
         """The numbered request has ended: texts of stdout and stderr, bytes of output, bytes of these that were cut."""
         late = self._late

@@ -11,7 +11,9 @@ from replworker.interpreter.serving import Interpreter, prepare_process
 from replworker.sockets import Socket
 
 
-def run_interpreter(control: Socket, state_channel: Socket, pipe_channel: Socket, *, work_folder: str) -> NoReturn:
+def run_interpreter(
+    control: Socket, state_channel: Socket, pipe_channel: Socket, shadow_channel: Socket, *, work_folder: str
+) -> NoReturn:
     """Serve until the agent goes away, with descriptors 1 and 2 in place."""
     prepare_process(work_folder)
-    Interpreter(control, state_channel, pipe_channel, work_folder).serve()
+    Interpreter(control, state_channel, pipe_channel, shadow_channel, work_folder).serve()

@@ -38,6 +38,15 @@ class SessionLoop:
         except asyncio.CancelledError as cancelled:
             raise KeyboardInterrupt().with_traceback(cancelled.__traceback__) from None
 
+    def take_over(self) -> None:
+        """In a fork: our loop has lost its descriptors, and what waited in it; the next `await` finds a new one."""
+        if self._loop is None:
+            return
+        try:
+            self._loop.close()
+        except Exception:
+            pass
+
     def _current(self, asyncio: Any) -> Any:
         for loop in (_loop_of(asyncio, is_first=self._loop is None), self._loop):
             if loop is not None and not loop.is_closed():

@@ -125,6 +125,13 @@ class Capture:
                 os.close(new.reader)
         return True
 
+    def take_over(self, stdout: int, stderr: int) -> None:
+        """In a fork: these pipes stand in the place of ours from now on."""
+        self._is_busy = False
+        self._late.clear()
+        for pipe, writer in ((self.stdout, stdout), (self.stderr, stderr)):
+            pipe.take_over(writer)
+
     def _carry_out(self, step: Callable[[Pipe], None]) -> None:
         with self._lock:
             if self._is_busy:

@@ -14,7 +14,7 @@ from replwire.frames import Frame, FrameReader, Kind, pack_frame
 from replwire.hints import Final
 from replworker.interpreter import copies
 from replworker.interpreter.gate import Gate
-from replworker.sockets import Socket
+from replworker.sockets import Socket, put_in_place
 
 RECEIVE_BYTES: Final = 64 * 1024
 """Less than what `malloc` takes from the system, and gives back, at each call."""
@@ -40,6 +40,14 @@ class Channel:
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
         self.fd = sock.fileno()
+
+    def take_over(self, fd: int) -> None:
+        """In a fork: this socket stands in the place of ours from now on."""
+        put_in_place(fd, self.fd)
+        self._lock = RLock()
+        self._late.clear()
+        self._is_busy = False
+        self._reader = FrameReader()
 
     def has_news(self, *, within_s: float) -> bool:
         """Whether something comes in that time."""

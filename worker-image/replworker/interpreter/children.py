@@ -20,6 +20,11 @@ class Children:
         self._were_waited_for = False
         self.forget()
 
+    def take_over(self) -> None:
+        """In a fork: nobody is its child yet."""
+        self._known = frozenset()
+        self.forget()
+
     def forget(self) -> None:
         """Those that were waited for until now are no eval's."""
         self.cpu_s()

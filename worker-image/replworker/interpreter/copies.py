@@ -19,8 +19,13 @@ _original: Final = [0]
 
 
 def this_is_the_original() -> None:
-    """Once, in the process that serves the session."""
+    """In the process that serves the session from now on."""
     _original[0] = os.getpid()
+
+
+def original() -> int:
+    """Process id of the one that serves the session."""
+    return _original[0]
 
 
 def is_copy() -> bool:

@@ -70,6 +70,10 @@ class Evaluator:
         self._shown = _UNSET if callable(found) else found
         self._compiler.recall(self._namespace)
 
+    def take_over(self) -> None:
+        """In a fork: see `SessionLoop`."""
+        self._loop.take_over()
+
     def forget(self) -> None:
         """`_` and what it was."""
         self._namespace.pop("_", None)

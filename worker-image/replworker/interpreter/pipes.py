@@ -6,7 +6,8 @@ import fcntl
 import os
 import select
 
-from replwire.hints import Final, NamedTuple
+from replwire.hints import NamedTuple
+from replworker.sockets import put_in_place
 
 
 class NewPipe(NamedTuple):
@@ -46,8 +47,16 @@ class Pipe:
     def __init__(self, number: int) -> None:
         self.number = number
         self.held = bytearray()
-        self._mark: Final = os.getpid()
+        self._mark = os.getpid()
         self._take(_non_blocking(number))
+
+    def take_over(self, writer: int) -> None:
+        """In a fork: this one stands in the place of both descriptors from now on."""
+        self.held.clear()
+        self._mark = os.getpid()
+        put_in_place(writer, self.number, inheritable=True)
+        put_in_place(_non_blocking(self.number), self.fd)
+        self._take(self.fd)
 
     def _take(self, own: int) -> None:
         self.fd = own

@@ -25,9 +25,11 @@ from replworker.interpreter.files import Files
 from replworker.interpreter.gate import Gate
 from replworker.interpreter.handlers import Handlers
 from replworker.interpreter.import_hooks import Change, ImportHook
+from replworker.interpreter.shadow import Woken
 from replworker.interpreter.sources import Sources
 from replworker.interpreter.state import State, StateKeeper
 from replworker.interpreter.streams import Input, Output
+from replworker.interpreter.succeeding import Successor
 from replworker.interpreter.values import Values
 from replworker.plain_json import from_json, to_json
 from replworker.rehearsals import IDLE_BEFORE_S, ROUNDS
@@ -43,7 +45,9 @@ _REHEARSED: Final = "1 + 1"
 class Interpreter:
     """Everything of one session that runs a tenant's code."""
 
-    def __init__(self, control: Socket, state_channel: Socket, pipe_channel: Socket, work_folder: str) -> None:
+    def __init__(
+        self, control: Socket, state_channel: Socket, pipe_channel: Socket, shadow_channel: Socket, work_folder: str
+    ) -> None:
         copies.this_is_the_original()
         self._main = _make_main()
         self._gate = gate = Gate()
@@ -66,14 +70,19 @@ class Interpreter:
         display.Displays(self._channel, self._capture, self._values)
         self._make_builtins()
         self._state = StateKeeper(
-            vars(self._main), channel=self._channel, state_channel=state_channel, work_folder=work_folder,
-            injected=self._injected(), gate=gate, context=context, sources=self._sources, children=self._children,
+            vars(self._main), channel=self._channel, state_channel=state_channel, shadow_channel=shadow_channel,
+            work_folder=work_folder, injected=self._injected(), gate=gate, context=context, sources=self._sources,
+            children=self._children,
         )  # fmt: skip
         self._pipe_channel = pipe_channel
         self._auxiliary = Auxiliary(
             vars(self._main), gate=gate, context=context, state=self._state, files=self._files, work_folder=work_folder
         )
-        self._kept = [control, state_channel]
+        self._successor = Successor(
+            self._channel, self._capture, self._children, self._evaluator, self._state,
+            channels=(state_channel, pipe_channel, shadow_channel),
+        )  # fmt: skip
+        self._kept = control
 
     def _take_over_streams(self) -> Output:
         capture = self._capture
@@ -107,7 +116,10 @@ class Interpreter:
         if not self._channel.has_news(within_s=IDLE_BEFORE_S):
             self._rehearse()
         while True:
-            self._serve_one(self._wait())
+            try:
+                self._serve_one(self._wait())
+            except Woken as woken:
+                self._successor.take_over(woken)
 
     def _rehearse(self) -> None:
         """Evals that nobody asked for and nothing is left of; see `replworker.agent.rehearsal`."""

@@ -1,20 +1,53 @@
 """The shadow's own side: a process that holds the memory of the last large checkpoint as it was, and sleeps.
 
-It is no child of the interpreter's, or a tenant's `os.wait()` would wait for it. It holds no descriptor but one pipe,
-or a tenant would wait for the end of his own pipes for ever; that pipe tells it when it is not wanted any more.
+It is no child of the interpreter's, or a tenant's `os.wait()` would wait for it, and in a process group of its own. It
+holds nothing of the tenant's open, or he would wait for the end of his own pipes for ever: each of those descriptors
+becomes one that can do nothing, so that its number is not given to another file that some object of his would close.
+When the interpreter dies, the agent may wake it; until then the end of the agent, or its word, ends it.
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import fcntl
 import os
-import select
-from resource import RLIMIT_NOFILE, getrlimit
+from collections.abc import Callable
 
-from replwire.hints import Final, NoReturn
+from replwire.frames import SEQ
+from replwire.hints import Any, Final, NamedTuple, NoReturn
+from replworker.interpreter import spare
+from replworker.packets import packet_pair
+from replworker.sockets import Socket, receive_fds_late, send_fds
 
-DESCRIPTORS_MAX: Final = 1 << 16
-"""None is higher where no limit says so."""
+
+class Handed(NamedTuple):
+    """The descriptors that the agent gives to a shadow when it wakes it, in this order."""
+
+    control: int
+    state: int
+    pipe: int
+    shadow: int
+    life: int
+    stdout: int
+    stderr: int
+
+
+WAKE: Final = b"w" * len(Handed._fields)
+"""What the agent sends with them."""
+
+
+class Woken(BaseException):
+    """The interpreter is dead, and this process, its shadow, is to be the interpreter: with these descriptors, and
+    with the signals that were let through when it fell asleep."""
+
+    def __init__(self, handed: Handed, mask: set[int]) -> None:
+        super().__init__()
+        self.handed = handed
+        self.mask = mask
+        self.unsaved: dict[str, str] = {}
+        """Of its checkpoint."""
+        self.undo: Callable[[], None] = lambda: None
+        """Takes back what the process of a checkpoint changes of itself."""
 
 
 def fork_off() -> int | None:
@@ -50,15 +83,41 @@ def close(fd: int | None) -> None:
         pass
 
 
-def sleep(pipe: int) -> NoReturn:
-    """Until nobody has the other end of `pipe`."""
+def sleep(seq: int, channel: Socket) -> NoReturn:
+    """Tell the agent on `channel` where the shadow of the state of `seq` sleeps, and do; raises `Woken`."""
     try:
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-        highest = min(getrlimit(RLIMIT_NOFILE)[1], DESCRIPTORS_MAX)
-        os.closerange(0, pipe)
-        os.closerange(pipe + 1, highest)
-        poll = select.poll()
-        poll.register(pipe, 0)
-        poll.poll()
-    finally:
-        os._exit(0)
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        os.setsid()
+        spare.lend()
+        ours, agents = packet_pair()
+        pidfd = os.pidfd_open(os.getpid())
+        send_fds(channel, SEQ.pack(seq), [agents.fileno(), pidfd])
+        agents.close()
+        os.close(pidfd)
+        _let_go(ours.fileno())
+        data, fds = receive_fds_late(ours, len(WAKE))
+        if data != WAKE or len(fds) != len(WAKE):
+            os._exit(0)
+        # Its number is free for a descriptor that was handed over: nothing of the tenant's ever had it.
+        ours.close()
+    except BaseException:
+        os._exit(1)
+    raise Woken(Handed(*fds), mask)
+
+
+def _let_go(kept: int) -> None:
+    """Of everything that is open but `kept`."""
+    opened: list[Any] = os.listdir("/proc/self/fd")
+    mute = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    for fd in map(int, opened):
+        if fd not in (kept, mute) and _is_open(fd):
+            os.dup2(mute, fd, inheritable=False)
+    os.close(mute)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        fcntl.fcntl(fd, fcntl.F_GETFD)
+    except OSError:
+        return False
+    return True

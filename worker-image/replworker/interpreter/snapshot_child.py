@@ -8,7 +8,7 @@ import marshal
 import os
 import select
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 from replwire.frames import SEQ, Kind, pack_frame
@@ -118,22 +118,23 @@ class Work:
     `before` is the child before, as far as it has left a shadow: the new one ends that, at a moment when nobody waits.
     """
 
-    __slots__ = ("before", "seq", "snapshotter", "sources", "state_channel", "tracker")
+    __slots__ = ("before", "seq", "shadow_channel", "snapshotter", "sources", "state_channel", "tracker")
 
     def __init__(
         self, snapshotter: Snapshotter, tracker: Tracker, sources: Mapping[str, str], *, state_channel: Socket,
-        seq: int, before: SnapshotChild | None,
+        shadow_channel: Socket, seq: int, before: SnapshotChild | None,
     ) -> None:  # fmt: skip
         self.snapshotter = snapshotter
         self.tracker = tracker
         self.sources = sources
         self.state_channel = state_channel
+        self.shadow_channel = shadow_channel
         self.seq = seq
         self.before = before
 
 
 def start(work: Work) -> SnapshotChild | None:
-    """Fork; None when the machine gives no further process, or no descriptors."""
+    """Fork; None when the machine gives no further process, or no descriptors. Raises `Woken` in the shadow."""
     pipe: tuple[int, ...] = ()
     try:
         pipe = reader, writer = os.pipe()
@@ -152,29 +153,46 @@ def start(work: Work) -> SnapshotChild | None:
 
 
 def _run(work: Work, writer: int) -> NoReturn:
-    status = 1
     try:
-        _limit_itself()
+        undo = _limit_itself()
         taken = _send(work)
         if work.before is not None:
             # Early: while two are there, the next checkpoint believes nothing.
             work.before.release(kills=True)
         _leave(taken, work, writer)
-        status = 0
-    finally:
-        os._exit(status)
+    except shadow.Woken as woken:
+        woken.undo, woken.unsaved = undo, taken.unsaved
+        raise
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
 
 
-def _limit_itself() -> None:
+def _limit_itself() -> Callable[[], None]:
+    """What takes all of it back, but for timers, which no fork inherits."""
     gc.freeze()  # to collect what the parent had would be to copy all of it
-    try:
-        with open("/proc/self/oom_score_adj", "wb") as file:
-            file.write(_OOM_SCORE)
-    except OSError:
-        pass
+    oom_score = _change_oom_score(_OOM_SCORE)
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGALRM, _interrupt)
+    on_alarm = _signal.signal(_signal.SIGALRM, _interrupt)
     _signal.setitimer(_signal.ITIMER_REAL, INTERRUPT_AFTER_S, INTERRUPT_AGAIN_S)
+
+    def undo() -> None:
+        gc.unfreeze()
+        _change_oom_score(oom_score)
+        _signal.signal(_signal.SIGALRM, _signal.SIG_DFL if on_alarm is None else on_alarm)
+
+    return undo
+
+
+def _change_oom_score(score: bytes) -> bytes:
+    """What it was; the same where it can be neither read nor changed."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
+            before = file.read(16)
+            file.write(score)
+    except OSError:
+        return score
+    return before
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -208,10 +226,13 @@ def _leave(taken: Checkpoint, work: Work, writer: int) -> None:
     said = marshal.dumps((taken.references, taken.state_bytes, taken.unsaved, work.snapshotter.lesson(), *kept))
     _write(writer, _LENGTH.pack(len(said)) + said)
     if is_shadow:
-        shadow.sleep(writer)
+        shadow.sleep(work.seq, work.shadow_channel)
 
 
 def _write(pipe: int, data: bytes) -> None:
     rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(pipe, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(pipe, rest) :]
+    except BrokenPipeError:
+        pass  # the interpreter is dead, and its shadow may be wanted all the more

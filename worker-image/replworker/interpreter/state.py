@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from _contextvars import Context
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import monotonic, sleep
 
 from replwire.frames import SEQ, Flag, Kind, pack_frame
 from replwire.hints import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -25,6 +26,7 @@ from replworker.snapshot import (
     Snapshotter,
     restore,
 )
+from replworker.snapshot.kinds import is_lost_in_fork
 from replworker.sockets import Socket
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ INTERRUPT_AFTER_S: Final = 1.0
 RESTORE_INTERRUPT_AFTER_S: Final = 15.0
 RESTORE_INTERRUPT_AGAIN_S: Final = 2.0
 """After so long a tenant's object or module that loops while it is read costs its name; a front door waits longer."""
+
+DYING_S: Final = 0.02
+"""For processes that were killed to be gone."""
 
 CHECKPOINT_FAILED_STATUS: Final = 71
 """Exit status (`EX_OSERR`) when no checkpoint can be made: the session goes on from the one before, elsewhere."""
@@ -54,13 +59,14 @@ class StateKeeper:
     """Checkpoints of one namespace. Make it when the process is as tenants find it, before any of their code runs."""
 
     def __init__(
-        self, namespace: dict[str, Any], *, channel: Channel, state_channel: Socket, work_folder: str,
-        injected: Mapping[str, object], gate: Gate, context: Context, sources: Sources,
+        self, namespace: dict[str, Any], *, channel: Channel, state_channel: Socket, shadow_channel: Socket,
+        work_folder: str, injected: Mapping[str, object], gate: Gate, context: Context, sources: Sources,
         children: Children,
     ) -> None:  # fmt: skip
         self._namespace = namespace
         self._channel = channel
         self._state_channel = state_channel
+        self._shadow_channel = shadow_channel
         self._work_folder = work_folder
         self._injected = injected
         self._gate = gate
@@ -131,6 +137,31 @@ class StateKeeper:
             self.collect(is_current=True)
         return self._child is None
 
+    # --- the shadow ---------------------------------------------------------------------------------------------
+
+    def why_not(self, dead: int) -> str:
+        """In the shadow: what the checkpoint does not hold and the interpreter, that process, may have changed since;
+        empty when there is nothing. It is dead."""
+        tracker = self._tracker
+        assert tracker is not None, "a shadow that nobody asked for"
+        tracker.take_over(dead)
+        if shared := tracker.shared_memory():
+            return f"shared memory: {shared}"
+        if not _comes_true(tracker.is_alone):
+            return "a process that was left running"
+        return "" if self._snapshotter.is_folder_as_kept() else "the working folder has changed"
+
+    def take_over(self, unsaved: dict[str, str]) -> dict[str, str]:
+        """This process, the shadow, is the interpreter from now on; `unsaved`: of its checkpoint. What of that is lost:
+        a fork does not have it, or has it closed."""
+        for old in (self._child, self._shadow):
+            if old is not None:
+                old.release(kills=False)
+        self._child = self._shadow = None
+        self._snapshotter.forked()
+        self.unsaved = unsaved
+        return {name: reason for name, reason in unsaved.items() if is_lost_in_fork(reason)}
+
     # --- checkpoints --------------------------------------------------------------------------------------------
 
     def checkpoint(self, seq: int) -> State:
@@ -151,8 +182,8 @@ class StateKeeper:
         """A child; the shadow has served when it is forked, and is of no use if it could not be."""
         tracker = self._tracker = self._snapshotter.prepare_fork()
         work = Work(
-            self._snapshotter, tracker, self._sources.texts, state_channel=self._state_channel, seq=seq,
-            before=self._shadow,
+            self._snapshotter, tracker, self._sources.texts, state_channel=self._state_channel,
+            shadow_channel=self._shadow_channel, seq=seq, before=self._shadow,
         )  # fmt: skip
         child = self._context.run(start, work)
         self._end_shadow(kills=child is None)
@@ -215,6 +246,14 @@ class StateKeeper:
             return self._context.run(self._snapshotter.take, self._sources.texts)
         finally:
             self._gate.close()
+
+
+def _comes_true(question: Callable[[], bool]) -> bool:
+    """Within `DYING_S`."""
+    deadline = monotonic() + DYING_S
+    while not (is_true := question()) and monotonic() < deadline:
+        sleep(DYING_S / 20)
+    return is_true
 
 
 def _give_up(reason: str) -> NoReturn:

@@ -17,6 +17,9 @@ from replworker.snapshot.folder import Folder, Seen, Stamp, read_file
 
 LARGE_FILE_BYTES: Final = 64 * 1024
 
+COMPARED_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of files that are read to find out whether they are what they were."""
+
 _LINK, _FOLDER, _FILE = "link", "folder", "file"
 
 
@@ -34,6 +37,7 @@ class Files:
 
     def __init__(self, path: str | None, limits: SnapshotLimits) -> None:
         self._folder = Folder(path, limits)
+        self._chunk_bytes = limits.chunk_bytes
         self._packed = Packed(b"", (), {}, 0)
         self._seen = Seen({}, {}, 0)
         self._blocks: dict[tuple[str, Stamp], tuple[bytes, ...]] = {}
@@ -74,6 +78,22 @@ class Files:
                 return None
         data = read_file(self._folder.path or "", path, LARGE_FILE_BYTES)
         return None if data is None else (_FILE, path, permissions, stamp[3], data)
+
+    def are_as_packed(self) -> bool:
+        """Whether the folder is as the last `pack` found it. What is in the files counts, not only their stamps, which
+        not every kernel changes when a file is written to as memory; with more than can be read soon: False."""
+        seen, _ = self._folder.look()
+        if seen.unsaved or sum(stamp[2] for stamp in seen.stamps.values()) > COMPARED_BYTES_MAX:
+            return False
+        now, packed = self._pack(seen), self._packed
+        return (now.small, now.large, now.unsaved) == (packed.small, packed.large, packed.unsaved) and all(
+            self._is_same(key) for key in packed.large
+        )
+
+    def _is_same(self, key: tuple[str, Stamp]) -> bool:
+        """A large file whose blocks are known."""
+        data = read_file(self._folder.path or "", key[0], key[1][2])
+        return data is not None and Cutter(frozenset(), self._chunk_bytes).cut(data) == self._blocks.get(key)
 
     def total_bytes(self) -> int:
         """Size of the files as they are now."""

@@ -71,6 +71,12 @@ REFUSED: Final = {
 }
 """Classes, subclasses included, whose instances can't be kept; and how their unsaved names say so."""
 
+_LOST_IN_FORK: Final = (
+    "an open file", "a socket", "a selector", "an event loop", "a database", "a process", "a pool of workers",
+    "a thread", "an asyncio task", "an asyncio future",
+)  # fmt: skip
+"""Reasons of what a forked process has no more: descriptors, threads, and what waits for either."""
+
 _IN_MEMORY: Final = frozenset({"_io.StringIO", "_io.BytesIO"})
 _WEAK: Final = (ReferenceType, ProxyType, CallableProxyType)
 
@@ -85,6 +91,11 @@ EXACT: Final[dict[type, Reducer | None]] = {
     Step: reduce_step,
     ReferenceType: reduce_weak_reference,
 }
+
+
+def is_lost_in_fork(reason: str) -> bool:
+    """Whether an unsaved name that gives this reason is of no use in a fork that lets go of descriptors."""
+    return reason.removeprefix("reaches ").startswith(_LOST_IN_FORK)
 
 
 def class_path(cls: type) -> str:

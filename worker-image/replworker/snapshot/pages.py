@@ -115,6 +115,17 @@ def is_first_thread() -> bool:
     return get_native_id() == os.getpid()
 
 
+def shared_memory() -> str:
+    """The first mapping of this process that a fork shares instead of copying and that may be written to; empty when
+    there is none."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            _, rights, *more = line.split(maxsplit=5)
+            if "s" in rights and "w" in rights:
+                return more[-1].strip()
+    return ""
+
+
 def has_merged_pages() -> bool:
     """Whether the kernel has replaced pages by equal ones (KSM): such a page is shared and still may be new."""
     try:

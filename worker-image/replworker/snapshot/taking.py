@@ -71,6 +71,7 @@ class Snapshotter:
         `send` gets each new chunk as soon as it is cut, and the checkpoint has none: a large state is never in memory
         twice.
         """
+        self.placed = ()
         regions = self._tracker.regions() if self._tracker is not None else {}
         unchanged = {key: region.edges for key, region in regions.items() if region.is_inside_same and region.edges}
         dumped = self._names.dump(large=self._namespace_bytes > self._limits.inline_bytes_max, unchanged=unchanged)
@@ -103,6 +104,11 @@ class Snapshotter:
     def forked(self) -> None:
         """This process is a fork: what a fork changes by itself is undone."""
         self._ambient.undo_reseed()
+
+    def is_folder_as_kept(self) -> bool:
+        """Whether the working folder is what the last `take` of this process, or of the one that it was forked from,
+        has of it."""
+        return self._files.are_as_packed()
 
     def restored(self, references: Iterable[bytes]) -> None:
         """The store has these chunks: they came with the state that this process has restored."""

@@ -104,6 +104,22 @@ class Tracker:
         """There is no shadow any more."""
         self._shadow, self._hashed = 0, {}
 
+    # --- in the shadow ------------------------------------------------------------------------------------------
+
+    def take_over(self, dead: int) -> None:
+        """This process takes the place of the one that is dead; nothing is known of any page."""
+        self._known = self._known - {dead} | {os.getpid()}
+        self._asked = None
+        self.forget()
+
+    def is_alone(self) -> bool:
+        """Whether nobody is there but this process and those that it comes from."""
+        return pages.is_alone(self._known)
+
+    def shared_memory(self) -> str:
+        """See `pages`."""
+        return pages.shared_memory()
+
     # --- in the child -------------------------------------------------------------------------------------------
 
     def regions(self) -> dict[Key, Region]:

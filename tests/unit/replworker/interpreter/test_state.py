@@ -241,7 +241,7 @@ after = types.ModuleType("__main__")
 sys.modules["__main__"] = after
 keeper = state.StateKeeper(
     after.__dict__, channel=None, state_channel=None, work_folder=folder, injected={}, gate=Gate(), sources=Sources(),
-    context=copy_context(), children=Children(),
+    context=copy_context(), children=Children(), shadow_channel=None,
 )
 told = keeper.restore(taken.manifest, dict(taken.chunks))
 print(sorted(told["unsaved"]), after.__dict__["kept"], after.__dict__["Loop"].__name__, all(armed), len(armed) > 2)
