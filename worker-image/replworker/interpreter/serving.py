@@ -181,6 +181,7 @@ class Interpreter:
         seq, type_, id_, body = frame.parts
         number = SEQ.unpack(seq)[0]
         payload = from_json(body)
+        self._state.let_folder_change()
         self._asker.begin(id_, frame.flags)
         told = self._eval(number, payload) if type_ == b"eval" else self._auxiliary.serve(type_, payload)
         self._asker.end()

@@ -55,9 +55,10 @@ class Taken(NamedTuple):
 class SnapshotChild:
     """The child, from fork to its last word. Make it with `start`."""
 
-    def __init__(self, seq: int, pid: int, pipe: int) -> None:
+    def __init__(self, seq: int, pid: int, pipe: int, reading: int) -> None:
         self.seq = seq
         self.fd = pipe
+        self._reading: int | None = reading
         self._pid = pid
         self._said = bytearray()
         self._shadow_pidfd: int | None = None
@@ -68,11 +69,21 @@ class SnapshotChild:
         poll.register(self.fd, select.POLLIN)
         return bool(poll.poll(within_s * 1000))
 
+    def has_read_folder(self) -> None:
+        """Wait until it has read the working folder, which is not its own, or has ended."""
+        if self._reading is not None:
+            poll = select.poll()
+            poll.register(self._reading, 0)
+            poll.poll(CHILD_S * 1000)
+            shadow.close(self._reading)
+            self._reading = None
+
     def finish(self) -> Taken | None:
         """Wait for it; None when it failed, and then the agent has no checkpoint.
 
         A shadow that it left lives until `release`.
         """
+        self.has_read_folder()
         self._read(monotonic() + CHILD_S)
         try:
             os.kill(self._pid, _signal.SIGKILL)
@@ -135,27 +146,30 @@ class Work:
 
 def start(work: Work) -> SnapshotChild | None:
     """Fork; None when the machine gives no further process, or no descriptors. Raises `Woken` in the shadow."""
-    pipe: tuple[int, ...] = ()
+    fds: list[int] = []
     try:
-        pipe = reader, writer = os.pipe()
+        fds += os.pipe()
+        fds += os.pipe()
         pid = os.fork()
     except OSError:
-        for fd in pipe:
+        for fd in fds:
             os.close(fd)
         return None
     finally:
         work.tracker.settle()
+    reader, writer, reading, is_reading = fds
+    for fd in (writer, is_reading) if pid else (reader, reading):
+        os.close(fd)
     if pid:
-        os.close(writer)
-        return SnapshotChild(work.seq, pid, reader)
-    os.close(reader)
-    _run(work, writer)
+        return SnapshotChild(work.seq, pid, reader, reading)
+    _run(work, writer, is_reading)
 
 
-def _run(work: Work, writer: int) -> NoReturn:
+def _run(work: Work, writer: int, is_reading: int) -> NoReturn:
+    """`is_reading` is closed when the working folder may change again."""
     try:
         undo = _limit_itself()
-        taken = _send(work)
+        taken = _send(work, lambda: os.close(is_reading))
         if work.before is not None:
             # Early: while two are there, the next checkpoint believes nothing.
             work.before.release(kills=True)
@@ -199,7 +213,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _send(work: Work) -> Checkpoint:
+def _send(work: Work, folder_read: Callable[[], None]) -> Checkpoint:
     blocked = (_signal.SIGALRM,)
 
     def send(name: bytes, data: bytes) -> None:
@@ -208,7 +222,7 @@ def _send(work: Work) -> Checkpoint:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, blocked)
 
     work.snapshotter.forked()
-    taken = work.snapshotter.take(work.sources, send)
+    taken = work.snapshotter.take(work.sources, send, folder_read)
     _signal.setitimer(_signal.ITIMER_REAL, 0)
     parts = (SEQ.pack(work.seq), taken.manifest, b"".join(taken.references), to_json(taken.unsaved))
     send_frame(work.state_channel, pack_frame(Kind.STATE, parts))

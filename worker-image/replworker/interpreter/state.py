@@ -137,6 +137,11 @@ class StateKeeper:
             self.collect(is_current=True)
         return self._child is None
 
+    def let_folder_change(self) -> None:
+        """Wait until the child, if there is one, has the working folder as the last eval left it."""
+        if self._child is not None:
+            self._child.has_read_folder()
+
     # --- the shadow ---------------------------------------------------------------------------------------------
 
     def why_not(self, dead: int) -> str:

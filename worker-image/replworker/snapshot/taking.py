@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from replwire.hints import TYPE_CHECKING, Any, Final
 from replworker.snapshot.ambient import Ambient
 from replworker.snapshot.blobs import Blob, Cutter, SendChunk, digest_function
 from replworker.snapshot.contract import Checkpoint, SnapshotLimits, bounded
-from replworker.snapshot.files import Files, Packed
+from replworker.snapshot.files import Files
 from replworker.snapshot.manifest import Manifest, encode
 from replworker.snapshot.modules import Modules, Sources
 from replworker.snapshot.moment import ForkMoment
@@ -26,6 +26,10 @@ _PART_INLINE_BYTES_MAX: Final = 4096
 """In a state that has chunks, parts up to this size stay in the manifest all the same."""
 _WEIGHTS: Final[dict[type, int]] = {str: 1, bytes: 1, bytearray: 1, list: 16, tuple: 16, set: 16, dict: 16}
 """Rough sizes in bytes of an item, for `wants_fork`."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Snapshotter:
@@ -65,25 +69,34 @@ class Snapshotter:
         self._known: frozenset[bytes] = frozenset()
         self._namespace_bytes = 0
 
-    def take(self, sources: Mapping[str, str], send: SendChunk | None = None) -> Checkpoint:
+    def take(
+        self, sources: Mapping[str, str], send: SendChunk | None = None, folder_read: Callable[[], None] = _nothing
+    ) -> Checkpoint:
         """A checkpoint now, in place. `sources`: file name to text of evals; those that live code uses come along.
 
         `send` gets each new chunk as soon as it is cut, and the checkpoint has none: a large state is never in memory
-        twice.
+        twice. `folder_read` is called when the working folder may change again: it comes first, because a forked child
+        has the memory to itself and shares the folder.
         """
         self.placed = ()
+        files = self._files.pack()
+        cutter = Cutter(self._known, self._limits.chunk_bytes, send) if files.large else None
+        failed = dict(files.unsaved)
+        large = self._files.large_blobs(files, cutter, failed) if cutter is not None else []
+        folder_read()
         regions = self._tracker.regions() if self._tracker is not None else {}
         unchanged = {key: region.edges for key, region in regions.items() if region.is_inside_same and region.edges}
         dumped = self._names.dump(large=self._namespace_bytes > self._limits.inline_bytes_max, unchanged=unchanged)
-        files = self._files.pack()
         small = self._ambient.section(), files.small, self._sources.section(dumped.filenames, sources)
         parts = (*small, self._modules.section(dumped.roots))
         self._namespace_bytes = sum(sum(map(len, section)) for section in dumped.sections)
         self._namespace_bytes += _total(dumped.buffers)
         size = self._namespace_bytes + sum(map(len, parts)) + files.size - len(files.small)
-        if size <= self._limits.inline_bytes_max and not files.large:
-            return self._inline(dumped, files, parts, size)
-        return self._chunked(dumped, files, parts, size, Cutter(self._known, self._limits.chunk_bytes, send), regions)
+        unsaved = bounded({**dumped.unsaved, **failed}, self._limits.unsaved_max)
+        if size <= self._limits.inline_bytes_max and cutter is None:
+            return self._inline(dumped, parts, size, unsaved)
+        cutter = cutter or Cutter(self._known, self._limits.chunk_bytes, send)
+        return self._chunked(dumped, large, parts, size, unsaved, cutter, regions)
 
     def wants_fork(self) -> bool:
         """Whether `take` is better called in a forked child: the names were large, or a look at them says so now."""
@@ -132,25 +145,21 @@ class Snapshotter:
     def _without_files(self, size: int) -> int:
         return size - self._files.total_bytes() if size > self._limits.inline_bytes_max else size
 
-    def _inline(self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int) -> Checkpoint:
+    def _inline(self, dumped: Dumped, parts: tuple[bytes, ...], size: int, unsaved: dict[str, str]) -> Checkpoint:
         sections = tuple(b"".join(section) for section in dumped.sections)
         buffers = tuple(bytes(buffer.raw()) for buffer in dumped.buffers)
         self._known = frozenset()
-        unsaved = self._unsaved(dumped, files.unsaved)
         return Checkpoint(encode(self._manifest(sections, buffers, parts, [], unsaved)), (), (), unsaved, size)
 
     def _chunked(
-        self, dumped: Dumped, files: Packed, parts: tuple[bytes, ...], size: int, cutter: Cutter,
-        regions: Mapping[Key, Region],
+        self, dumped: Dumped, large: list[tuple[Any, ...]], parts: tuple[bytes, ...], size: int,
+        unsaved: dict[str, str], cutter: Cutter, regions: Mapping[Key, Region],
     ) -> Checkpoint:  # fmt: skip
         from replworker.snapshot.buffers import cut_all
 
         sections = tuple(_stream(section, cutter) for section in dumped.sections)
         buffers, self.placed = cut_all(dumped.buffers, cutter, regions)
         small = tuple(_part(part, cutter) for part in parts)
-        failed = dict(files.unsaved)
-        large = self._files.large_blobs(files, cutter, failed)
-        unsaved = self._unsaved(dumped, failed)
         references = tuple(cutter.references)
         self._known = frozenset(references)
         manifest = encode(self._manifest(sections, buffers, small, large, unsaved))
@@ -166,9 +175,6 @@ class Snapshotter:
     ) -> Manifest:
         ambient, files, sources, modules = parts
         return Manifest(sections, buffers, self._seeds, ambient, files, large, sources, modules, unsaved)
-
-    def _unsaved(self, dumped: Dumped, files: dict[str, str]) -> dict[str, str]:
-        return bounded({**dumped.unsaved, **files}, self._limits.unsaved_max)
 
 
 def _total(buffers: list[Any]) -> int:

@@ -73,6 +73,20 @@ def test_streams_and_builtins_of_ours_move_by_name(link, make_worker):
     assert new.eval("print('heard', file=out)").stdout == b"heard\n"
 
 
+def test_a_child_reads_the_folder_before_the_next_eval_changes_it(link, make_worker):
+    """Its memory is its own, the folder is not: a checkpoint has no file of a later eval, however long it takes."""
+    link.eval(
+        "import time, random\nclass Slow:\n  def __reduce__(self):\n    time.sleep(0.3)\n    return Slow, ()\n"
+        "def write(text):\n  open('small', 'w').write(text)\n  open('large', 'w').write(text * 100_000)"
+    )
+    one = link.request("eval", {"code": "write('one'); slow = Slow(); big = random.randbytes(3_000_000)"})
+    two = link.request("eval", {"code": "write('two')"})
+    first, second = link.outcome(one), link.outcome(two)
+    look = "open('small').read(), open('large').read() == open('small').read() * 100_000"
+    for outcome, word in ((first, "one"), (second, "two")):
+        assert moved(link, outcome, make_worker).eval(look).told["output"] == f"('{word}', True)"
+
+
 def test_large_state_comes_from_a_child(link, make_worker):
     """Chunks, then the outcome; a small change sends few of them again."""
     link.eval("import random\nrandom.seed(1)\nbig = random.randbytes(5_000_000)\nn = 0")
