@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sysconfig
 from collections.abc import Callable, Generator
@@ -29,6 +30,12 @@ WORKER_IMAGE = "bascule-worker:latest"
 
 Condition = bool | Callable[[], bool]
 Require = Callable[[Condition, str], None]
+
+
+def pytest_configure() -> None:
+    """A run that a shell started in the background ignores Ctrl-C, and so would every program that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _require(condition: Condition, reason: str) -> None:
