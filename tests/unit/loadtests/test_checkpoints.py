@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from loadtests.checkpoint_cases import GOALS, NAMESPACES, measures
+from loadtests.checkpoint_cases import GOALS, NAMESPACES, Change, measures
 from loadtests.checkpoints import _figures, table
 from loadtests.measuring import Wrong
 from loadtests.worker_link import WorkerLink
@@ -27,11 +28,12 @@ def link(tmp_path: Path) -> Iterator[WorkerLink]:
 
 def test_every_change_of_a_namespace_gives_its_figures(link):
     """Three each, in ms and MB; a checkpoint of 13 MB of objects takes time and sends what changed."""
-    (namespace,) = [item for item in NAMESPACES if item.name == "objects"]
-    values = _figures(link, namespace, "commit", 2)
-    assert set(values) == {name for name, _, _ in measures() if name.startswith("checkpoint.objects.")}
+    (found,) = [item for item in NAMESPACES if item.name == "objects"]
+    values = _figures(link, replace(found, changes=(*found.changes, Change("row", "rows[-1 - {i}] = ()"))), "commit", 2)
+    names = {name for name, _, _ in measures() if name.startswith("checkpoint.objects.")}
+    assert set(values) == names | {name.replace("elsewhere", "row") for name in names}
     assert values["checkpoint.objects.elsewhere.wait"] > 1
-    assert 0 < values["checkpoint.objects.elsewhere.sent"] < 1
+    assert values["checkpoint.objects.elsewhere.sent"] == 0 < values["checkpoint.objects.row.sent"] < 1
 
 
 def test_a_failed_eval_or_a_refusal_is_no_figure(link):
