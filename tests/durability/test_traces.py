@@ -261,8 +261,12 @@ async def test_trace_8_of_two_that_replace_at_once_the_slower_one_publishes_noth
         one.live(session).replace_worker("worker_unresponsive", "a false suspicion")
         late = client.send("eval", {"code": "n"})
         await slow.wait()
-        assert (await guest.eval("n"))["output"] == "1"
-        go_on.set()
+        # What the old worker had begun by then would end with it.
+        assert await eventually(lambda: link.lost)
+        try:
+            assert (await guest.eval("n"))["output"] == "1"
+        finally:
+            go_on.set()
 
         assert (await client.terminal(late))["payload"]["output"] == "1"
         record = await store.read(session)
