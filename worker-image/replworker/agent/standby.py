@@ -20,6 +20,9 @@ SHADOWS_MAX: Final = 2
 _PID: Final = b"Pid:"
 """In what the kernel tells of a process's handle."""
 
+GONE: Final = -1
+"""What it tells there of a process that has been waited for."""
+
 
 class Shadow(NamedTuple):
     """One of them."""
@@ -37,10 +40,10 @@ class Shadow(NamedTuple):
 
 
 def _pid_of(pidfd: int) -> int:
-    """As we see it. Raises `ValueError` for what is no handle of a process, or one of a process that has ended."""
+    """As we see it; `GONE` when it has ended. Raises `ValueError` for what is no handle of a process that we see."""
     with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
         pids = [int(line.removeprefix(_PID)) for line in file if line.startswith(_PID)]
-    if len(pids) != 1 or pids[0] <= 1:
+    if len(pids) != 1 or pids[0] in (0, 1):
         raise ValueError("no process")
     return pids[0]
 
@@ -67,7 +70,11 @@ class Standby:
             return False
         try:
             ((seq,), (sock, pidfd)) = SEQ.unpack(said), fds
-            shadow = Shadow(seq, _pid_of(pidfd), pidfd, Socket(fileno=sock))
+            pid = _pid_of(pidfd)
+            if pid == GONE:  # the next checkpoint's process ended it before we came to read
+                close_fds(fds)
+                return True
+            shadow = Shadow(seq, pid, pidfd, Socket(fileno=sock))
         except (struct.error, ValueError, OSError):
             close_fds(fds)
             raise InterpreterBreach("a malformed word of a shadow") from None

@@ -26,6 +26,8 @@ OTHER_THREADS_MAX: Final = 16
 
 _QUIET: Final = ("State:", "voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
 _STAT_CHARS_MAX: Final = 512
+_STARTTIME: Final = 19
+"""Field of proc_pid_stat(5), counted from the state on."""
 
 
 def is_supported() -> bool:
@@ -70,11 +72,26 @@ def is_inside_shared(address: int, size: int, entries: bytes) -> bool:
 
 def is_alone(known: set[int]) -> bool:
     """Whether no process can be seen but these, and dead ones. Outside a process namespace of its own: never."""
-    return all(int(name) in known or _is_dead(name) for name in os.listdir("/proc") if name.isdigit())
+    return all(_is_dead(stat) for stat in _others(known))
 
 
-def _is_dead(pid: str) -> bool:
-    return _stat(pid)[:1] in ([], ["Z"], ["X"])
+def was_alone(known: set[int]) -> bool:
+    """The same of the moment in which this process was forked, as far as those who were there then still are."""
+    born = _born(_stat("self"))
+    return all(_is_dead(stat) or _born(stat) >= born for stat in _others(known))
+
+
+def _others(known: set[int]) -> Iterable[list[str]]:
+    return (_stat(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in known)
+
+
+def _is_dead(stat: list[str]) -> bool:
+    return stat[:1] in ([], ["Z"], ["X"])
+
+
+def _born(stat: list[str]) -> int:
+    """When it was forked, in ticks of the clock; the last moment of all when it is gone."""
+    return int(stat[_STARTTIME]) if stat else sys.maxsize
 
 
 def ancestors() -> set[int]:

@@ -152,8 +152,9 @@ class Tracker:
         return kept if is_much and not self._was_waste and self._can_be_asked() else []
 
     def _can_be_asked(self) -> bool:
-        """Whether the kernel would tell, and whether the answer would mean anything."""
-        return pages.is_supported() and pages.is_alone(self._known | {self._shadow, os.getpid()})
+        """Whether the kernel would tell, and whether the answer may mean anything: what the next eval has started
+        meanwhile may be gone when we ask, or when the shadow is wanted."""
+        return pages.is_supported() and pages.was_alone(self._known | {self._shadow, os.getpid()})
 
 
 def _is_watched() -> bool:

@@ -90,6 +90,20 @@ def test_nothing_was_said(scene):
     assert not scene.standby.receive()
 
 
+def test_one_that_has_ended_before_it_is_heard(scene):
+    """The next checkpoint's process ends it: that may be before we come to read. It is none, and no breach."""
+    its, agents = packet_pair()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    handle = os.pidfd_open(child)
+    os.waitpid(child, 0)
+    scene.says(SEQ.pack(3), [agents.detach(), handle])
+    assert scene.standby.receive()
+    assert scene.standby.take(3) is None
+    assert is_let_go(its)
+
+
 def _not_a_process() -> list[int]:
     return [packet_pair()[1].detach(), os.open(os.devnull, os.O_RDONLY)]
 

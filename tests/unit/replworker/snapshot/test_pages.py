@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,13 +17,26 @@ from replworker.snapshot.places import key_behind, key_of
 BLOCK = 256 * 1024
 
 
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+"""In which the kernel tells when a process was forked."""
+
+
+def forked(does: Callable[[], object]) -> int:
+    """A copy of this process that does that, until it is killed."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            does()
+            signal.pause()
+        finally:
+            os._exit(1)
+    return pid
+
+
 @contextmanager
 def asleep() -> Iterator[int]:
     """A copy of this process that does nothing."""
-    pid = os.fork()
-    if pid == 0:
-        while True:
-            signal.pause()
+    pid = forked(signal.pause)
     try:
         yield pid
     finally:
@@ -33,23 +46,27 @@ def asleep() -> Iterator[int]:
 
 def blocks_of(array):
     """Which blocks of an array are shared with a copy of this process."""
-    key = key_of(array)
-    assert key is not None
-    address, size, _ = key
+    address, size = array.ctypes.data, array.nbytes
     (entries,) = pages.page_states(os.getpid(), [(address, size)])
     return pages.shared_blocks(address, size, entries, BLOCK)
+
+
+def array_on_pages_of_its_own(size):
+    """Nothing else is on the pages of its edges, where Python would write while we ask."""
+    beside = pages.PAGE_BYTES // 8
+    return numpy.random.default_rng(1).random(size // 8 + 2 * beside)[beside:-beside]
 
 
 @pytest.mark.parametrize("size", [3 * BLOCK, 3 * BLOCK + 8, 40 * BLOCK + 1000 * 8])
 def test_written_blocks_are_found_exactly(size):
     """Each write shows in the block that it hit, and in its neighbour only where a page belongs to both."""
-    array = numpy.random.default_rng(1).random(size // 8)
+    array = array_on_pages_of_its_own(size)
     assert not any(blocks_of(array))
     with asleep():
-        assert all(blocks_of(array)[1:-1])
+        assert all(blocks_of(array))
         array[BLOCK // 8 + 5000] = 1.0
         found = blocks_of(array)
-    assert [number for number, same in enumerate(found[1:-1], 1) if not same] == [1]
+    assert [number for number, same in enumerate(found) if not same] == [1]
     assert not any(blocks_of(array))
 
 
@@ -68,10 +85,7 @@ def test_memory_that_others_write_to_is_never_called_unchanged():
 def test_alone_is_whoever_sees_nobody_else():
     """A live process that is not among those that are known is seen; a dead one that nobody waited for is none."""
     seen = {int(name) for name in os.listdir("/proc") if name.isdigit()}
-    pid = os.fork()
-    if pid == 0:
-        while True:
-            signal.pause()
+    pid = forked(signal.pause)
     try:
         known = {int(name) for name in os.listdir("/proc") if name.isdigit()} | seen
         assert pages.is_alone(known) or set(map(int, filter(str.isdigit, os.listdir("/proc")))) - known
@@ -79,9 +93,35 @@ def test_alone_is_whoever_sees_nobody_else():
     finally:
         os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert pages._is_dead(str(pid))
+    assert pages._is_dead(pages._stat(str(pid)))
     os.waitpid(pid, 0)
-    assert pages._is_dead(str(pid))
+    assert pages._is_dead(pages._stat(str(pid)))
+
+
+def test_who_came_later_was_not_there():
+    """What a process finds that is asked of its own fork: an older one is seen, a younger one is not."""
+    older = forked(signal.pause)
+    time.sleep(2 * TICK_S)
+    answers, told = os.pipe()
+
+    def ask() -> None:
+        known = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+        younger = forked(signal.pause)
+        time.sleep(2 * TICK_S)
+        is_younger_seen = not pages.was_alone(known)
+        answer = bytes((is_younger_seen, not pages.was_alone(known - {older}), not pages.is_alone(known)))
+        os.kill(younger, signal.SIGKILL)
+        os.write(told, answer)
+
+    asking = forked(ask)
+    try:
+        assert os.read(answers, 3) == b"\0\1\1"
+    finally:
+        for pid in (older, asking):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for fd in (answers, told):
+            os.close(fd)
 
 
 def test_ancestors_are_found():
