@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from replwire.frames import Kind
+from support.shadow_code import KILL_SHADOW, PROCESSES
 from support.worker_client import Outcome, WorkerClient
 from support.worker_process import WorkerProcess
 
@@ -21,8 +22,6 @@ START = (
     "rng = np.random.default_rng(1)\na = rng.random(2_000_000); n = 0\n"
 )
 DIGEST = "hashlib.sha256(a.tobytes()).hexdigest()"
-PROCESSES = "len([p for p in os.listdir('/proc') if p.isdigit() and ') Z ' not in open(f'/proc/{p}/stat').read()])"
-"""Those that live."""
 
 
 @pytest.fixture
@@ -212,19 +211,14 @@ def test_columns_of_texts(store):
 
 def test_small_state_has_no_shadow(store):
     """Nor has one without arrays, nor one that has become small again."""
-    store.eval("import os; x = 1")
-    alone = int(store.says(PROCESSES))
-
-    def comes_to(count: int) -> bool:
-        code = f"import time\nfor _ in range(1000):\n    if COUNT == {count}: break\n    time.sleep(0.005)\nCOUNT"
-        return store.says(code.replace("COUNT", PROCESSES)) == str(count)
-
+    store.eval(PROCESSES)
+    alone = int(store.says("processes()"))
     store.eval("big = list(range(600_000))")
-    assert comes_to(alone)
+    assert store.says(f"comes_to({alone})") == "True"
     store.eval(START + "del big")
-    assert comes_to(alone + 1)
+    assert store.says(f"comes_to({alone + 1})") == "True"
     store.eval("del a")
-    assert comes_to(alone)
+    assert store.says(f"comes_to({alone})") == "True"
 
 
 def test_a_shadow_holds_nothing_of_the_tenants(store):
@@ -239,9 +233,7 @@ def test_a_shadow_holds_nothing_of_the_tenants(store):
 def test_a_shadow_that_is_killed_costs_nothing(store):
     """Then everything counts as changed."""
     store.eval(START)
-    others = "[int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getppid(), os.getpid())]"
-    # One other: outside of a process namespace these would be all of the machine's.
-    store.eval(f"while len(others := {others}) != 1: time.sleep(0.001)\nos.kill(*others, signal.SIGKILL)\na[3] = 1.0")
+    store.eval(KILL_SHADOW + "a[3] = 1.0")
     there = store.says(DIGEST)
     assert store.restored("import hashlib\n" + DIGEST) == [there]
 

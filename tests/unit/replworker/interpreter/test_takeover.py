@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from replwire.frames import EventKind, Kind
+from support.shadow_code import KILL_SHADOW
 from support.worker_client import WorkerClient
 from support.worker_process import WorkerProcess
 from unit.replworker.interpreter.test_shadow import MakeWorker, Store
@@ -283,9 +284,7 @@ def test_a_session_that_acts_outside(worker):
 def test_a_shadow_that_was_killed(link):
     """By the tenant, who sees it."""
     link.eval(START)
-    others = "[int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getppid(), os.getpid())]"
-    # One other: outside of a process namespace these would be all of the machine's.
-    assert ended(link, f"while len(others := {others}) != 1: time.sleep(0.001)\nos.kill(*others, 9)\n{DIE}") == ""
+    assert ended(link, KILL_SHADOW + DIE) == ""
 
 
 def test_no_shadow_is_left_when_the_worker_ends(worker, link):
