@@ -7,7 +7,7 @@ import sys
 from replwire.hints import Any, NamedTuple
 
 Key = tuple[int, int, int]
-"""Address, size in bytes, and the id of the array that owns the memory."""
+"""Address, size in bytes, and the id of the object that owns the memory."""
 
 
 class Region(NamedTuple):
@@ -35,11 +35,22 @@ def key_behind(exporter: Any) -> Key | None:
     owner = exporter
     while _is_plain(owner) and _is_plain(owner.base):
         owner = owner.base
-    found = key_of(owner)
+    found = key_of(owner) or _key_of_restored(owner)
     if found is None or owner is exporter:
         return found
     shown = exporter.__array_interface__["data"][0], exporter.nbytes
     return found if shown == found[:2] else None
+
+
+def _key_of_restored(array: Any) -> Key | None:
+    """Of one whose memory is a `bytearray`, as a pickle's buffers are: that can't be resized while the array is there,
+    and until then only by its own name."""
+    view = array.base if _is_plain(array) else None
+    try:
+        owner = view.obj if type(view) is memoryview else None
+    except ValueError:  # a tenant has released it
+        return None
+    return (array.__array_interface__["data"][0], array.nbytes, id(owner)) if type(owner) is bytearray else None
 
 
 def _is_plain(array: Any) -> bool:

@@ -243,6 +243,24 @@ def test_a_folder_that_did_not_change(link):
     assert says(link, there) == "('kept', ['d', 'kept', 'link', 'm.py'])"
 
 
+def test_an_array_that_was_restored(store, tmp_path):
+    """Its memory is not its own, and a shadow holds it all the same."""
+    store.eval(START)
+    there = store.says("float(a.sum()), a.size")
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = WorkerProcess(folder, is_alone=True)
+    try:
+        link = second.dial()
+        store.restore(link, takeover=True)
+        link.eval("import os\nn = 5")
+        taken_over(link, f"a[:] = 0; n = 6\n{DIE}")
+        assert says(link, "float(a.sum()), a.size") == there
+        assert says(link, "n") == "5"
+    finally:
+        second.end()
+
+
 def test_shared_memory(link):
     """What two processes map, no fork has apart."""
     link.eval(START + "import mmap; shared = mmap.mmap(-1, 4096)")

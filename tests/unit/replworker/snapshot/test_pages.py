@@ -1,5 +1,6 @@
 """What the kernel tells of this process's pages, with real forks and threads."""
 
+import array
 import os
 import signal
 import threading
@@ -186,3 +187,16 @@ def test_the_array_behind_a_view_is_found():
     assert key_behind(own[1:]) is None and key_of(own.T) is None
     assert key_of(numpy.frombuffer(bytes(80))) is None and key_behind(bytearray(80)) is None
     assert key_behind(own.view(numpy.recarray)) is None
+
+
+def test_the_bytes_behind_a_restored_array_are_found():
+    """A pickle's buffer becomes the memory of an array, in whatever order that shows it."""
+    held = bytearray(96)
+    restored = numpy.frombuffer(held).reshape(3, 4, order="F")
+    assert key_behind(restored) == key_behind(restored.T) == (restored.ctypes.data, 96, id(held))
+    assert key_behind(restored[:2]) is None and key_of(restored) is None
+    assert key_behind(numpy.frombuffer(memoryview(held).toreadonly())) is not None
+    assert key_behind(numpy.frombuffer(array.array("d", range(4)))) is None
+    alone = numpy.frombuffer(held)
+    alone.base.release()
+    assert key_behind(alone) is None
