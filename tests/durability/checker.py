@@ -24,6 +24,8 @@ RULES: Final[Sequence[Rule]] = (
     state.phantom,
     state.reordered,
     state.counter,
+    state.file,
+    state.array,
     state.journal,
     outcomes.disagrees,
     outcomes.undone,

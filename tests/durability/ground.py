@@ -25,7 +25,7 @@ from orchestrator.stores.keys import session_keys
 from support.fault_proxy import FaultProxy
 from support.redis_server import RedisServer, binaries
 from support.server import Server
-from support.workers import kill_container, kill_sandbox
+from support.workers import kill_container, kill_interpreter, kill_sandbox
 
 TESTS: Final = Path(__file__).parents[1]
 CLEAN_TIMEOUT_S: Final = 60
@@ -41,6 +41,10 @@ SETTINGS: Final = {
     "server.request_burst_max": "5000",
 }
 """Times of a server that make a campaign's faults longer than its time-outs."""
+
+
+IMAGE: Final = {"bubblewrap": (), "docker": ("--image", "bascule-worker:data")}
+"""Some sessions have arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Ground:
         state = self.folder / f"door-{number}" / "state"
         state.parent.mkdir(mode=0o755)
         store = self.folder / "redis" / "p" if self.layout.bad_store_network else self.redis.socket
-        words = ["--runtime", self.layout.runtime, "--redis-url", f"unix://{store}"]
+        words = ["--runtime", self.layout.runtime, "--redis-url", f"unix://{store}", *IMAGE[self.layout.runtime]]
         for name, value in (SETTINGS | self.layout.settings).items():
             words += ["--set", f"{name}={value}"]
         return Server(state, *words, environment=self.environment(), module="durability.faulty_server")
@@ -133,6 +137,14 @@ class Ground:
         except subprocess.CalledProcessError:
             return False
         return True
+
+    async def kill_interpreter(self, session: str) -> bool:
+        """-9 to the process that runs the session's code, whose worker lives on; False when there is none."""
+        worker = await asyncio.to_thread(self.worker_of, session)
+        try:
+            return bool(worker) and await asyncio.to_thread(kill_interpreter, worker, self.layout.runtime)
+        except (subprocess.CalledProcessError, OSError):  # all of it ends already
+            return False
 
     def worker_of(self, session: str) -> str:
         """As the store's record has it; empty: none."""

@@ -11,8 +11,9 @@ One object a line, told apart by `record`:
   `rolled_back` (with `to`, and `attaching`: told on the way back, before the answer to `attach`), `gap`, or `answer` (a
   terminal to a request that had one on this connection).
 - `fault`: what was done to the servers, and when. No rule needs it; it tells the reader.
-- `observation`: after the faults, one for each session. `list` and `counter` of its namespace, `journal` as seq and id,
-  `seq` and `etag`.
+- `observation`: after the faults, one for each session. `list` and `counter` of its namespace, the lines of its `file`,
+  how many elements of its array are not what the counter says (`wrong_cells`), `journal` as seq and id, `seq` and
+  `etag`.
 - `end`: last, with the count of the records before it: a file without it is not a whole history.
 """
 
@@ -26,15 +27,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _WHO: Final = {"client": str, "session": str, "connection": int}
 _FIELDS: Final = {
     "operation": {**_WHO, "id": str, "begin": int, "end": int, "outcome": dict},
     "event": {**_WHO, "at": int, "type": str},
     "fault": {"at": int, "what": str},
-    "observation": {"session": str, "list": list, "counter": int, "journal": list, "seq": int, "etag": str},
-}
+    "observation": {
+        "session": str, "list": list, "counter": int, "file": list, "wrong_cells": int, "journal": list, "seq": int,
+        "etag": str,
+    },
+}  # fmt: skip
 _STATES: Final = frozenset({"committed", "kept", "error", "lost", "unanswered"})
 
 

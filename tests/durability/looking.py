@@ -1,4 +1,4 @@
-"""The last look at a session, when the faults are over: its list, its counter, its journal."""
+"""The last look at a session, when the faults are over: what evals left there, its journal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import json
 from typing import Any, Final
 
 from durability.connection import Envelope
+from durability.effects import LOOK_CODE
 from durability.history import Recorder
 from durability.rules.finding import SETUP
 from durability.workload import RETRY_AGAIN_S, TRIES_MAX, Client
 
-CODE: Final = "import json; json.dumps([globals().get('done', []), globals().get('counter', 0)])"
-"""A session that has lost its very beginning has an empty list."""
 PAGE: Final = 100
 """Numbers that are passed over where a reply has none of them: they are not kept any more."""
 
@@ -21,16 +20,17 @@ PAGE: Final = 100
 async def observe(client: Client, recorder: Recorder) -> None:
     """Read everything of the client's session, and write it into the history."""
     outcome = await _read(client)
-    names, counter = json.loads(ast.literal_eval(outcome["output"]))
+    names, counter, file, wrong_cells = json.loads(ast.literal_eval(outcome["output"]))
     recorder.add(
-        "observation", session=client.session, list=names, counter=counter, seq=outcome["seq"], etag=outcome["etag"],
+        "observation", session=client.session, list=names, counter=counter, file=file,
+        wrong_cells=wrong_cells, seq=outcome["seq"], etag=outcome["etag"],
         journal=await _journal(client, outcome["seq"]),
     )  # fmt: skip
 
 
 async def _read(client: Client) -> Envelope:
     for number in range(TRIES_MAX):
-        outcome = await client.carry_through(f"{SETUP}-{client.name}-final-{number}", CODE)
+        outcome = await client.carry_through(f"{SETUP}-{client.name}-final-{number}", LOOK_CODE)
         if outcome["state"] == "committed":
             return outcome
         await asyncio.sleep(RETRY_AGAIN_S)

@@ -48,7 +48,8 @@ def clean() -> Story:
         "fault": [{"at": 330, "what": "server killed"}],
         "observation": [
             {
-                "session": "s0", "list": ["c0-2", "c0-3", "c0-5"], "counter": 3, "seq": 4, "etag": "etag-4",
+                "session": "s0", "list": ["c0-2", "c0-3", "c0-5"], "counter": 3, "wrong_cells": 0,
+                "seq": 4, "etag": "etag-4",
                 "journal": [[1, "setup-s0"], [2, "c0-2"], [3, "c0-3"], [4, "c0-5"]],
             }
         ],
@@ -87,6 +88,16 @@ def phantom(story: Story) -> None:
 def wrong_counter(story: Story) -> None:
     """Half of an eval took effect."""
     state(story)["counter"] = 4
+
+
+def half_a_file(story: Story) -> None:
+    """What the last eval wrote to its file is not there."""
+    state(story)["file"] = state(story)["list"][:-1]
+
+
+def torn_array(story: Story) -> None:
+    """An element has the value of another eval."""
+    state(story)["wrong_cells"] = 1
 
 
 def other_journal(story: Story) -> None:
@@ -192,7 +203,8 @@ def state(story: Story) -> dict[str, Any]:
 PLANTED = [
     (loss, {"lost", "journal"}), (double, {"doubled", "journal", "disagrees", "reordered"}),
     (reorder, {"reordered", "journal", "disagrees"}), (reorder_in_time, {"reordered", "journal", "disagrees"}),
-    (phantom, {"phantom", "journal"}), (wrong_counter, {"counter"}), (other_journal, {"journal"}),
+    (phantom, {"phantom", "journal"}), (wrong_counter, {"counter"}),
+    (half_a_file, {"file"}), (torn_array, {"array"}), (other_journal, {"journal"}),
     (hole_in_the_journal, {"journal"}), (other_output, {"disagrees"}), (told_undone, {"undone", "journal"}),
     (told_not_started, {"undone", "journal"}), (two_etags, {"two_etags"}),
     (two_owners, {"sequence", "reordered", "two_etags"}), (two_numbers, {"sequence", "reordered", "disagrees"}),

@@ -6,7 +6,7 @@ import datetime
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,7 @@ def line_of(order: Order, figures: Figures) -> Line:
         "acknowledged": figures.acknowledged,
         "found": len(figures.findings),
         "findings": figures.findings[:FINDINGS_SHOWN],
+        "takeovers": figures.takeovers,
         "seconds": round(figures.seconds, 1),
         "reconnect_s": [round(seconds, 3) for seconds in figures.reconnect_s],
     }
@@ -98,15 +99,20 @@ def _row(name: str, lines: Sequence[Line]) -> str:
     faults = Counter[str]()
     for line in lines:
         faults.update(line["faults"])
+    took_over = {"(a shadow took over)": sum(line.get("takeovers", 0) for line in lines)}
     found = sum(line["found"] for line in lines)
     back = [seconds for line in lines for seconds in line["reconnect_s"]]
     cells = (
-        name, _count(name, lines), ", ".join(f"{what} {count}" for what, count in sorted(faults.items())),
+        name, _count(name, lines), ", ".join((*_each(faults), *_each(took_over))),
         str(sum(line["acknowledged"] for line in lines)), str(found), rule_of_three(faults.total(), found),
         f"{p95(back):.2f} s" if back else "", _ranges(sorted({line["seed"] for line in lines})),
         _ends(sorted({line["date"] for line in lines})), ", ".join(sorted({line["commit"] for line in lines})),
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _each(counts: Mapping[str, int]) -> list[str]:
+    return [f"{what} {count}" for what, count in sorted(counts.items()) if count]
 
 
 def _count(name: str, lines: Sequence[Line]) -> str:

@@ -46,6 +46,11 @@ def test_nothing_is_found(lines: Mapping[str, Sequence[results.Line]], name: str
     assert all(line["acknowledged"] for line in lines[name])
 
 
+def test_shadows_took_over(lines: Mapping[str, Sequence[results.Line]]):
+    """Some sessions have large arrays, and some of their interpreters died alone."""
+    assert sum(line["takeovers"] for name in lines for line in lines[name]) >= 5
+
+
 def test_front_doors_died_at_marked_points_too(lines: Mapping[str, Sequence[results.Line]]):
     """At random moments alone the worst ones would be met by luck."""
     points = {what for line in lines["doors"] for what in line["faults"] if what.startswith("front door, ")}

@@ -17,6 +17,8 @@ from durability.planting import PLANTED, Story, acknowledged, clean, loss, opera
 
 def _written(path: Path, story: Story) -> Path:
     recorder = Recorder(path, "planted", 7, story["header"]["allows"])
+    for item in story["observation"]:
+        item.setdefault("file", item["list"])
     for record in ("operation", "event", "fault", "observation"):
         for item in story[record]:
             recorder.add(record, **item)

@@ -27,7 +27,7 @@ def _line(campaign: str, seed: int, faults: dict[str, int], **more: Any) -> resu
 
 LINES = [
     _line("workers", 1, {"worker": 20, "worker, commit on its way": 5}),
-    _line("workers", 2, {"worker": 25}, date="2026-01-05"),
+    _line("workers", 2, {"worker": 25}, date="2026-01-05", takeovers=3),
     _line("workers", 4, {"worker": 10}, commit="def"),
     _line("mixed", 7, {"worker": 60, "Redis": 9}, ordered=120, reconnect_s=[0.5] * 99 + [9.0]),
     _line("drain", 1, {"rolling restart": 5}, found=1, findings=["lost: s0: c0-1"]),
@@ -57,7 +57,7 @@ def test_the_table_shows_seeds_dates_and_the_rule_of_three(tmp_path: Path, capsy
     table = capsys.readouterr().out
 
     assert (
-        "| workers | 60 | worker 55, worker, commit on its way 5 | 120 | 0 | < 5 % a fault |  | 1–2, 4 "
+        "| workers | 60 | worker 55, worker, commit on its way 5, (a shadow took over) 3 | 120 | 0 | < 5 % a fault |  | 1–2, 4 "
         "| 2026-01-02 to 2026-01-05 | abc, def |"
     ) in table
     assert "| mixed | 120 s | Redis 9, worker 60 | 40 | 0 | < 4.3 % a fault | 0.50 s | 7 |" in table

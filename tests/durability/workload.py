@@ -1,4 +1,4 @@
-"""What a campaign's client does: each eval appends its id to a list and bumps a counter, until it is told to stop.
+"""What a campaign's client does: one eval after the other that notes its id (`effects.py`), until it is told to stop.
 
 A client has one way to come back: it dials, attaches with the last cursor that it saw, and sends the same id again. It
 goes on to the next id when it knows how this one ended.
@@ -15,13 +15,10 @@ from typing import Any, Final
 import aiohttp
 
 from durability.connection import Connection, Envelope, Lost, Unanswered
+from durability.effects import LARGE_SETUP_CODE, SETUP_CODE, eval_code
 from durability.history import Recorder
 from durability.rules.finding import SETUP
 from durability.rules.outcomes import NOT_STARTED, UNDONE
-
-SETUP_CODE: Final = "done = []; counter = 0"
-EVAL_CODE: Final = "done.append({id!r})\ncounter += 1\nprint({id!r}, flush=True)\n{pause}counter"
-PAUSE_CODE: Final = "import time; time.sleep({s:.3f})\n"
 
 DIAL_AGAIN_S: Final = 0.05
 RETRY_AGAIN_S: Final = 0.05
@@ -67,6 +64,8 @@ class Client:
         """How long each way back took: from the loss to the answer to `attach`."""
         self.think_s = 0.0
         """Up to so long a pause between two evals."""
+        self.dying = 0.0
+        """Share of the evals that kill their own interpreter."""
         self.roams = False
         """Whether it goes to another front door now and then, though the one it has serves it well."""
 
@@ -89,13 +88,9 @@ class Client:
                 await self._leave()
             self._sent += 1
             id_ = f"{self.name}-{self._sent}"
-            await self.carry_through(id_, EVAL_CODE.format(id=id_, pause=self._pause()))
+            await self.carry_through(id_, eval_code(self._random, id_, dying=self.dying))
             if self.think_s:
                 await asyncio.sleep(self._random.uniform(0, self.think_s))
-
-    def _pause(self) -> str:
-        """Some evals take their time, so that they can be killed in the middle."""
-        return PAUSE_CODE.format(s=self._random.uniform(0.005, 0.05)) if self._random.random() < 0.3 else ""
 
     async def carry_through(self, id_: str, code: str) -> Envelope:
         """Send an id until its end is known: the outcome of the last time."""
@@ -208,8 +203,8 @@ class Client:
             **more,
         )  # fmt: skip
 
-    async def open(self) -> str:
-        """A new session with an empty list; its id."""
+    async def open(self, *, large: bool = False) -> str:
+        """A new session with an empty list, and with a large array or without; its id."""
         assert self._http is not None
         self._connections += 1
         self._connection = Connection(self._http, lambda said: self._heard(1, said))
@@ -218,9 +213,9 @@ class Client:
         if said["type"] == "error":
             raise AssertionError(f"no session could be opened: {said['payload']}")
         self.session = said["payload"]["session"]
-        outcome = await self.carry_through(f"{SETUP}-{self.name}", SETUP_CODE)
+        outcome = await self.carry_through(f"{SETUP}-{self.name}", LARGE_SETUP_CODE if large else SETUP_CODE)
         # Kept, on a slow machine: and then it was committed, or this would not have returned.
-        assert outcome["state"] in ("committed", "kept"), outcome
+        assert outcome["state"] in ("committed", "kept") and "raised" not in outcome, outcome
         return self.session
 
     async def ask(self, type_: str, payload: Envelope) -> Envelope:

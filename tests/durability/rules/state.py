@@ -1,4 +1,4 @@
-"""Rules about what was found at the end: the list, the counter, the journal."""
+"""Rules about what was found at the end: the list, the counter, the file, the array, the journal."""
 
 from __future__ import annotations
 
@@ -87,6 +87,21 @@ def counter(history: History) -> Iterator[Finding]:
         if observation["counter"] != len(names):
             words = f"the counter is {observation['counter']}, and the list has {len(names)}"
             yield Finding("counter", session, words)
+
+
+def file(history: History) -> Iterator[Finding]:
+    """What an eval wrote to the working folder is there when its list is, and not otherwise."""
+    for session, names, observation in observed(history):
+        if observation["file"] != list(names):
+            words = f"the file has {len(observation['file'])} lines, the last {observation['file'][-3:]}"
+            yield Finding("file", session, f"{words}, and the list {len(names)}, the last {list(names)[-3:]}")
+
+
+def array(history: History) -> Iterator[Finding]:
+    """Every element of the large array is what the evals of the counter made of it."""
+    for session, _, observation in observed(history):
+        if observation["wrong_cells"]:
+            yield Finding("array", session, f"{observation['wrong_cells']} elements are not what the counter says")
 
 
 def journal(history: History) -> Iterator[Finding]:

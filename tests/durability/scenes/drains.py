@@ -16,7 +16,7 @@ RECONNECT_P95_S: Final = 2.0
 async def drain(order: Order) -> Figures:
     """Nothing is lost, no eval that ends in time is ended by force, and clients are back soon."""
     layout = Layout(order.runtime, order.doors, bug=order.bug)
-    figures = await play(order, layout, Staff(sessions=4, roams=False), _roll)
+    figures = await play(order, layout, Staff(sessions=4, roams=False, dying=0), _roll)
     forced = [
         f"forced: {item['session']}: {item['id']} was answered {item['outcome']['code']}"
         for item in read_history(order.history).operations

@@ -18,6 +18,8 @@ Fault = Callable[[Scene], Awaitable[None]]
 
 HELD_EVERY: Final = 4
 """Of the kills of workers, every so manieth comes while a commit of that session is on its way."""
+INTERPRETERS: Final = 0.3
+"""Of the others so many hit the interpreter alone, and leave it to the worker whether its shadow takes over."""
 HELD_S: Final = 1.5
 """How long such a commit stays on its way at most: until the session has a worker that restored without it."""
 POINT_WAIT_S: Final = 3.0
@@ -38,13 +40,22 @@ async def _kill_workers(scene: Scene) -> None:
         await scene.progress(session)
         await scene.pause(0.06)
         is_held = bool(scene.order.points) or scene.random.randrange(HELD_EVERY) == 0
-        kill = _kill_with_a_commit_on_its_way if is_held else _kill_worker
-        await kill(scene, session)
+        if is_held:
+            await _kill_with_a_commit_on_its_way(scene, session)
+        elif scene.random.random() < INTERPRETERS:
+            await _kill_interpreter(scene, session)
+        else:
+            await _kill_worker(scene, session)
 
 
 async def _kill_worker(scene: Scene, session: str) -> None:
     if await scene.ground.kill_worker(session):
         scene.count("worker")
+
+
+async def _kill_interpreter(scene: Scene, session: str) -> None:
+    if await scene.ground.kill_interpreter(session):
+        scene.count("interpreter")
 
 
 async def _kill_with_a_commit_on_its_way(scene: Scene, session: str) -> None:

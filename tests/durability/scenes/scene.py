@@ -27,6 +27,9 @@ PATIENCE_S: Final = 60.0
 IMPATIENCE_S: Final = 2.0
 """Of a client where connections go silent: then it hangs up and comes back."""
 
+TAKEN_OVER: Final = '"interpreter replaced by its shadow"'
+"""In a front door's log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -68,6 +71,8 @@ class Figures:
     acknowledged: int
     findings: list[str]
     seconds: float
+    takeovers: int = 0
+    """How often a shadow took over."""
     reconnect_s: list[float] = field(default_factory=list)
     """Each way back of a client, from its loss to its next binding."""
 
@@ -83,6 +88,10 @@ class Staff:
     impatient: bool = False
     roams: bool = True
     """Where there are several front doors."""
+    large: int = 2
+    """Every so manieth session has a large array."""
+    dying: float = 0.04
+    """Of all evals so many kill their own interpreter."""
 
 
 class Scene:
@@ -147,9 +156,12 @@ async def play(order: Order, layout: Layout, staff: Staff, faults: Faults, *, al
             await _look(clients, recorder)
         except (TimeoutError, AssertionError) as error:
             trouble.append(f"stuck: {error}")
-        (order.history.with_suffix(".log")).write_text(made.logs())
+        logs = made.logs()
+        (order.history.with_suffix(".log")).write_text(logs)
     recorder.close()
-    return _judged(order, scene, trouble, time.monotonic() - began)
+    figures = _judged(order, scene, trouble, time.monotonic() - began)
+    figures.takeovers = logs.count(TAKEN_OVER)
+    return figures
 
 
 def _clients(order: Order, made: Ground, staff: Staff, recorder: Recorder) -> list[Client]:
@@ -164,6 +176,7 @@ def _clients(order: Order, made: Ground, staff: Staff, recorder: Recorder) -> li
                 patience_s=IMPATIENCE_S if staff.impatient else PATIENCE_S, silence_is_loss=staff.impatient,
             )  # fmt: skip
             client.think_s, client.roams = staff.think_s, staff.roams and len(doors) > 1
+            client.dying = staff.dying
             found.append(client)
     return found
 
@@ -174,7 +187,7 @@ async def _open(clients: Sequence[Client], staff: Staff) -> None:
     for client in clients:
         label = client.name.partition("c")[0]
         if label not in made:
-            made[label] = await client.open()
+            made[label] = await client.open(large=len(made) % staff.large == 0)
         client.session = made[label]
 
 
