@@ -99,11 +99,10 @@ def _row(name: str, lines: Sequence[Line]) -> str:
     faults = Counter[str]()
     for line in lines:
         faults.update(line["faults"])
-    took_over = {"(a shadow took over)": sum(line.get("takeovers", 0) for line in lines)}
     found = sum(line["found"] for line in lines)
     back = [seconds for line in lines for seconds in line["reconnect_s"]]
     cells = (
-        name, _count(name, lines), ", ".join((*_each(faults), *_each(took_over))),
+        name, _count(name, lines), _what_was_done(faults, lines),
         str(sum(line["acknowledged"] for line in lines)), str(found), rule_of_three(faults.total(), found),
         f"{p95(back):.2f} s" if back else "", _ranges(sorted({line["seed"] for line in lines})),
         _ends(sorted({line["date"] for line in lines})), ", ".join(sorted({line["commit"] for line in lines})),
@@ -111,8 +110,10 @@ def _row(name: str, lines: Sequence[Line]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _each(counts: Mapping[str, int]) -> list[str]:
-    return [f"{what} {count}" for what, count in sorted(counts.items()) if count]
+def _what_was_done(faults: Mapping[str, int], lines: Sequence[Line]) -> str:
+    takeovers = sum(line.get("takeovers", 0) for line in lines)
+    done = [f"{what} {count}" for what, count in sorted(faults.items())]
+    return ", ".join([*done, f"({takeovers} takeovers)"] if takeovers else done)
 
 
 def _count(name: str, lines: Sequence[Line]) -> str:

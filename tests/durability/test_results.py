@@ -57,7 +57,7 @@ def test_the_table_shows_seeds_dates_and_the_rule_of_three(tmp_path: Path, capsy
     table = capsys.readouterr().out
 
     assert (
-        "| workers | 60 | worker 55, worker, commit on its way 5, (a shadow took over) 3 | 120 | 0 | < 5 % a fault |  | 1–2, 4 "
+        "| workers | 60 | worker 55, worker, commit on its way 5, (3 takeovers) | 120 | 0 | < 5 % a fault |  | 1–2, 4 "
         "| 2026-01-02 to 2026-01-05 | abc, def |"
     ) in table
     assert "| mixed | 120 s | Redis 9, worker 60 | 40 | 0 | < 4.3 % a fault | 0.50 s | 7 |" in table
