@@ -154,7 +154,7 @@ class Committer:
     def _catch_up(self, state: Checkpoint | None) -> bool:
         """Build on the state that the store has; whether to go on."""
         seq, etag, references = (state.seq, state.etag, state.references) if state else (0, EMPTY_ETAG, ())
-        if seq < self.seq or (seq == self.seq and self.etag not in (EMPTY_ETAG, etag)):
+        if self.knows_more_than(seq, etag):
             return self._regressed(seq)
         self._drop(tuple(outcome for outcome in self._waiting if outcome.seq <= seq))
         self.seq, self.etag, self._base_references = seq, etag, frozenset(references)
@@ -235,9 +235,13 @@ class Committer:
         return True
 
     def _gap(self, reply: CommitReply) -> bool:
-        if reply.seq < self.seq or (reply.seq == self.seq and reply.etag != self.etag):
+        if self.knows_more_than(reply.seq, reply.etag):
             return self._regressed(reply.seq)
         return self.settle(reply.seq, reply.etag) or self._behind("the store is ahead of the worker")
+
+    def knows_more_than(self, seq: int, etag: str) -> bool:
+        """Whether the store, which says that it is at this seq and etag, has gone back: more was committed."""
+        return seq < self.seq or (seq == self.seq and self.etag not in (EMPTY_ETAG, etag))
 
     def _regressed(self, seq: int) -> bool:
         self._task = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from orchestrator.core.encoding import canonical_bytes
 from orchestrator.core.outcomes import Outcome, with_commit
 from orchestrator.core.seal import SealError
@@ -20,6 +22,8 @@ from replwire.messages import terminal_type
 if TYPE_CHECKING:
     from orchestrator.engine.requests import Pending
     from orchestrator.engine.session import LiveSession
+
+_log = structlog.get_logger("bascule.session")
 
 PARKED: Final = "parked"
 REWOUND: Final = "rewind"
@@ -63,7 +67,12 @@ class Settler:
         session = self._session
         session.committer.stop()
         session.committer.settle(record.seq, record.etag)
-        lost = bool(session.acknowledger.kept) or bool(session.committer.waiting) or record.cause == REWOUND
+        if went_back := self._has_gone_back(record):
+            error = WireError("session_regressed", f"the store has only the commits up to {record.seq}")
+            _log.warning("store went back", session_id=session.id, seq=record.seq, known=session.committer.seq)
+        lost = (
+            went_back or bool(session.acknowledger.kept) or bool(session.committer.waiting) or record.cause == REWOUND
+        )
         session.acknowledger.kept.clear()
         for pending in [item for item in session.requests.all() if item.dispatched or record.cause == REWOUND]:
             if not (pending.dispatched and pending.numbered and await self._stored(pending)):
@@ -75,6 +84,14 @@ class Settler:
             cause = REWOUND if record.cause == REWOUND else error.code
             said = {"to": undone_after(record), "cause": cause, "generation": record.generation}
             session.tell("rolled_back", said, cursor=session.last_event)
+
+    def _has_gone_back(self, record: Record) -> bool:
+        """Whether what we know to be committed is not in the store: then that is told, and not why a worker is gone."""
+        session = self._session
+        if session.policy.durability == "none" or record.cause == REWOUND:
+            return False
+        is_older = record.generation < session.record.generation
+        return is_older or session.committer.knows_more_than(record.seq, record.etag)
 
     async def _entry(self, request_id: str) -> dict[str, Any] | None:
         """The journal entry of an id, if the store has it. Raises `outcome_unknown` when it does not open."""

@@ -46,3 +46,19 @@ async def test_a_store_that_went_back_is_told_as_session_regressed(through: int)
 
             assert (answer["type"], answer["payload"]["code"]) == ("error", "session_regressed")
             assert (await client.eval("n"))["output"] == "2"
+
+
+async def test_a_worker_that_dies_first_does_not_hide_it():
+    """The next eval is never offered for commit: that its worker died is not why eval 3 is gone."""
+    async with ground(Layout("docker"), Random(1)) as made, connect(made.urls()[0], TOKEN) as client:
+        await client.ask("open")
+        await client.eval("n = 2")
+        size = file_of(made.redis.folder).stat().st_size
+        assert (await client.eval("n = 3"))["durable"] == "fsync"
+        await _cut_to(made, size)
+        answer = await client.ask("eval", {"code": "import os; os.kill(os.getpid(), 9)"})
+
+        assert (answer["type"], answer["payload"]["code"]) == ("error", "session_regressed")
+        told = (await client.wait_for(lambda said: said["type"] == "rolled_back"))["payload"]
+        assert (told["to"], told["cause"]) == (1, "session_regressed")
+        assert (await client.eval("n"))["output"] == "2"
