@@ -263,8 +263,11 @@ class Agent:
             self.links.reply(link, frame.ref, answer)
 
     def _confirm(self, link: Link, frame: Frame, now: float) -> None:
-        seq, _id, self._session.receipt = frame.parts
-        self._hand_over.confirm(link, SEQ.unpack(seq)[0])
+        packed, _id, receipt = frame.parts
+        (seq,) = SEQ.unpack(packed)
+        self._hand_over.confirm(link, seq)
+        if seq >= self._session.committed:  # another front door's word of an earlier one may come later
+            self._session.receipt = receipt
 
     def _credit(self, link: Link, frame: Frame, now: float) -> None:
         (count,) = frame.parts

@@ -57,6 +57,17 @@ def test_unconfirmed_in_time_an_outcome_goes_to_the_next_link_as_well() -> None:
     assert stage.agent.deadline(stage.now) is None
 
 
+def test_the_word_of_the_last_commit_is_kept_whoever_says_it_first() -> None:
+    """Two front doors commit, and each says so a little later: an older word that comes last proves less."""
+    stage, front = claimed()
+    other = attached(stage)
+    _executed(stage, front, "a", "b")
+    front.send(Kind.CONFIRM, SEQ.pack(2), b"b", b"two")
+    other.send(Kind.CONFIRM, SEQ.pack(1), b"a", b"one")
+    other.send(Kind.PING)
+    assert [said["receipt"] for _, said in other.said(Kind.REPLY)] == [b"two".hex()]
+
+
 def test_a_confirmed_outcome_is_handed_to_nobody() -> None:
     """Its copy is dropped."""
     stage, front = claimed({"handover_ms": 2000})
