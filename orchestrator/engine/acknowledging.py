@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
 
 
-EXPLAIN_TIMEOUT_S: Final = 0.5
+EXPLAIN_TIMEOUT_S: Final = 2.0
 """For an agent to say what was confirmed; one that can't say it in time is not believed."""
 
 _HEX: Final = frozenset("0123456789abcdef")
