@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
 
 
-EXPLAIN_TIMEOUT_S: Final = 2.0
-"""For an agent to say what was confirmed; one that can't say it in time is not believed."""
+EXPLAIN_TIMEOUT_S: Final = 1.0
+"""For an agent to say what was confirmed; one that can't say it in time is not believed. Less than `commit_wait_ms`:
+otherwise the eval is told to be kept meanwhile."""
 
 _HEX: Final = frozenset("0123456789abcdef")
 

@@ -29,10 +29,11 @@ async def paused(order: Order) -> Figures:
 async def _pause_doors(scene: Scene) -> None:
     while not scene.is_done:
         door = scene.random.choice(scene.ground.doors)
+        # Before: one that is to stop at a point may come to it before anything else is acknowledged.
+        await scene.progress()
         plan = draw_plan(scene.random, "stop", _STOP_POINTS) if scene.random.random() < 0.5 else ""
         if plan:
             await restart_with(scene, door, plan)
-        await scene.progress()
         point = await _stopped(scene, door, plan)
         if scene.random.random() < 0.5:
             await scene.ground.kill_worker(scene.random.choice(scene.sessions))

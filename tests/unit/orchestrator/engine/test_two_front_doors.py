@@ -180,10 +180,10 @@ async def test_the_deadline_of_an_eval_is_held_when_its_front_door_is_gone():
 async def test_parking_asks_the_worker_and_so_the_other_front_door():
     """One of them has seen no request for long, the other one's client works: the worker stays."""
     async with two_doors(sweep_interval_s=0.05) as (one, other):
-        client, guest, session = await both(one, other, idle_timeout_s=0.5)
+        client, guest, session = await both(one, other, idle_timeout_s=1.5)
         for n in range(20):
             await guest.eval(f"n = {n}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         assert (await one.store.read(session)).generation == 1
 
         assert await eventually(lambda: one.live(session).phase is Phase.NONE)
