@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.session import LiveSession
 
 
-EXPLAIN_TIMEOUT_S: Final = 1.0
+EXPLAIN_TIMEOUT_S: Final = 0.5
 """For an agent to say what was confirmed; one that can't say it in time is not believed. Less than `commit_wait_ms`:
 otherwise the eval is told to be kept meanwhile."""
 

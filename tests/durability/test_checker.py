@@ -57,6 +57,18 @@ def test_a_client_that_comes_back_hears_of_what_it_saw_of_older_generations_only
     assert _found(tmp_path, story) == set()
 
 
+@pytest.mark.parametrize(("allows", "found"), [(["session_regressed"], set()), ([], {"cursor_order"})])
+def test_a_store_that_went_back_counts_generations_again(tmp_path: Path, allows: list[str], found: set[str]):
+    """Where the campaign makes it go back, and the client was told."""
+    story = clean()
+    story["header"]["allows"] = allows
+    story["event"][3:] = [
+        {**story["event"][3], "cause": "session_regressed"}, {**story["event"][1], "at": 650},
+    ]  # fmt: skip
+
+    assert _found(tmp_path, story) == found
+
+
 def test_a_loss_is_excused_only_by_a_regress_that_the_campaign_makes_and_a_client_heard_later(tmp_path: Path):
     """A store that was cut is allowed to lose, aloud."""
     story = clean()

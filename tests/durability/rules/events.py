@@ -31,12 +31,17 @@ def _below(known: Acknowledged, session: str, to: int, told_at: int) -> Iterator
 
 
 def cursor_order(history: History) -> Iterator[Finding]:
-    """A client that comes back with its last cursor gets what comes after it: each event later than the one before."""
+    """A client that comes back with its last cursor gets what comes after it: each event later than the one before.
+
+    A store that went back counts generations again, from where it is; the client is told before.
+    """
     last: dict[tuple[str, str], tuple[int, int]] = {}
     for event in history.events:
+        key = event["session"], event["client"]
+        if event.get("cause") == "session_regressed" and "session_regressed" in history.allows:
+            last.pop(key, None)
         if event["type"] != "cursor":
             continue
-        key = event["session"], event["client"]
         generation, _, number = event["cursor"].partition(".")
         now = int(generation), int(number)
         if key in last and now <= last[key]:
