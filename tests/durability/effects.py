@@ -13,7 +13,7 @@ from typing import Final
 CELLS: Final = 800_000
 """Of the array, in eight bytes each; larger than what a shadow pays for."""
 STEP: Final = 4_099
-"""From the element that one eval changes to the next one's: another block of the checkpoint."""
+"""From the element that one eval changes to the next one's: another page each time, another block now and then."""
 
 SETUP_CODE: Final = """\
 done = []; counter = 0; cells = None
@@ -45,7 +45,7 @@ if cells is not None: cells[counter * {step} % len(cells)] += counter
 
 PAUSE_CODE: Final = "import time; time.sleep({s:.3f})\n"
 ANEW_CODE: Final = "if cells is not None: cells = copy.copy(cells)\n"
-"""An array that was restored is not its own memory, and no shadow is kept of it."""
+"""In memory of its own again, where it had been restored into that of a `bytearray`."""
 DIE_CODE: Final = "import os; os.kill(os.getpid(), 9)\n"
 
 PAUSES: Final = 0.3
