@@ -164,11 +164,13 @@ class Store(Protocol):
         """The record as it is now."""
 
     async def raise_generation(
-        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "", *, vacant: bool = False
-    ) -> Raised | None:
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "",
+        *, vacant: bool = False, above: int = 0,
+    ) -> Raised | None:  # fmt: skip
         """Compare-and-set: generation + 1 with a fresh random nonce, if `seen` is still current (and any replacement
         under way by another owner has passed its deadline); None otherwise: read again. `cause`: see `Record`.
-        `vacant`: only if no worker was published meanwhile. It ends a generation: as durable as a commit."""
+        `vacant`: only if no worker was published meanwhile. `above`: the new generation is above this one too, which
+        the store forgot when it went back. It ends a generation: as durable as a commit."""
 
     async def publish(self, session: str, raised: Raised, worker: WorkerAddress | None) -> bool:
         """Make the worker's address known (None: the session has no worker now); False unless generation and nonce

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.encoding import to_text
 from orchestrator.core.session import Record, visible_to
+from orchestrator.engine.going_back import REWOUND
 from orchestrator.engine.link import Link
 from orchestrator.engine.phase import Phase
 from orchestrator.engine.requests import ConsumedCallback, Subscriber
 from orchestrator.engine.services import Services
-from orchestrator.engine.settling import REWOUND, undone_after
+from orchestrator.engine.settling import undone_after
 from replwire.cursors import Cursor
 from replwire.envelopes import Json, envelope
 from replwire.frames import COUNT, Kind

@@ -10,6 +10,7 @@ the store answers; then the store says what the next commit builds on, and which
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Final
 
 import structlog
@@ -30,6 +31,9 @@ RETRY_MAX_S: Final = 2.0
 
 UNCOMMITTED_MAX: Final = 128
 """Outcomes that wait for their commit; an agent that is not hostile refuses requests far below."""
+
+TRAIL_MAX: Final = 64
+"""Commits whose etags are remembered, to tell how far a store went back."""
 
 ANSWERS_WITHOUT_PROGRESS_MAX: Final = 3
 """GAP or MISSING answers in a row before it is called a breach."""
@@ -54,12 +58,15 @@ class Committer:
         self._commits_ok = services.metrics.commits.labels(Answer.OK.value)
         self.seq = 0
         self.etag = ""
+        self.trail: deque[tuple[int, str]] = deque([(0, EMPTY_ETAG)], maxlen=TRAIL_MAX)
+        """The last commits that we know of: seq and etag, in order."""
         self.store_is_away = False
 
     def start_from(self, seq: int, etag: str, references: tuple[bytes, ...]) -> None:
-        """The state that the first commit builds on."""
-        self.seq, self.etag = seq, etag
-        self._base_references = frozenset(references)
+        """The state that the next commit builds on."""
+        self.seq, self.etag, self._base_references = seq, etag, frozenset(references)
+        if seq:
+            self.trail.append((seq, etag))
 
     @property
     def waiting(self) -> tuple[Outcome, ...]:
@@ -157,7 +164,7 @@ class Committer:
         if self.knows_more_than(seq, etag):
             return self._regressed(seq)
         self._drop(tuple(outcome for outcome in self._waiting if outcome.seq <= seq))
-        self.seq, self.etag, self._base_references = seq, etag, frozenset(references)
+        self.start_from(seq, etag, references)
         if not self._waiting:
             return True
         if self._waiting[0].seq != seq + 1:
@@ -265,8 +272,7 @@ class Committer:
     def _advance(self, outcomes: tuple[Outcome, ...], etag: str, references: tuple[bytes, ...]) -> None:
         self._stuck = 0
         del self._waiting[: len(outcomes)]
-        self.seq, self.etag = outcomes[-1].seq, etag
-        self._base_references = frozenset(references)
+        self.start_from(outcomes[-1].seq, etag, references)
         self._forget_chunks()
 
     def _forget_chunks(self) -> None:

@@ -174,7 +174,7 @@ class Connector:
         session, deadline_s = self._session.id, services.config.replace_deadline_s
         faults.mark("before-raise")
         raised = await services.store.raise_generation(
-            session, seen.generation, services.server, deadline_s, cause, vacant=vacant
+            session, seen.generation, services.server, deadline_s, cause, vacant=vacant, above=self._session.highest
         )
         faults.mark("after-raise")
         return raised

@@ -41,6 +41,8 @@ class LiveSession:
     def __init__(self, services: Services, record: Record, take_worker: TakeWorker) -> None:
         self.services = services
         self.record = record
+        self.highest = record.generation
+        """Generation of all that were seen: a store that went back must not count any of them again."""
         self.policy = with_all_limits(record.policy, services.config.limits)
         self.id = record.session
         self.phase = Phase.NONE
@@ -168,7 +170,7 @@ class LiveSession:
 
     def linked(self, record: Record, link: Link, last_event: int) -> None:
         """There is a worker: send it what waits."""
-        self.record, self.link = record, link
+        self.record, self.link, self.highest = record, link, max(self.highest, record.generation)
         self._move(Phase.LINKED)
         heard, self.last_event = self.last_event, Cursor(record.generation, last_event)
         if self._was_linked and heard.generation == record.generation and heard < self.last_event:

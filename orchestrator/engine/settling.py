@@ -5,15 +5,14 @@ Only after the generation was raised: before, a commit of it may be on its way.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from orchestrator.core.encoding import canonical_bytes
 from orchestrator.core.outcomes import Outcome, with_commit
-from orchestrator.core.seal import SealError
 from orchestrator.core.session import Record
+from orchestrator.engine.going_back import REWOUND, open_entry, seq_left
 from orchestrator.engine.services import Services
 from replwire.cursors import Cursor
 from replwire.errors import ERROR_CODES, WireError
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("bascule.session")
 
 PARKED: Final = "parked"
-REWOUND: Final = "rewind"
-"""Causes in a record that are no error codes."""
+"""A cause in a record that is no error code, as `REWOUND` is."""
 
 _TRANSIENT: Final = frozenset({"store_unavailable", "busy", "capacity"})
 """Codes that say that nothing was started."""
@@ -67,11 +65,15 @@ class Settler:
         session = self._session
         session.committer.stop()
         session.committer.settle(record.seq, record.etag)
-        if went_back := self._has_gone_back(record):
-            error = WireError("session_regressed", f"the store has only the commits up to {record.seq}")
+        left = await seq_left(self._services, session, record)
+        if left is not None:
+            error = WireError("session_regressed", f"of the commits that were known only those up to {left} are left")
             _log.warning("store went back", session_id=session.id, seq=record.seq, known=session.committer.seq)
         lost = (
-            went_back or bool(session.acknowledger.kept) or bool(session.committer.waiting) or record.cause == REWOUND
+            left is not None
+            or bool(session.acknowledger.kept)
+            or bool(session.committer.waiting)
+            or record.cause == REWOUND
         )
         session.acknowledger.kept.clear()
         for pending in [item for item in session.requests.all() if item.dispatched or record.cause == REWOUND]:
@@ -82,16 +84,9 @@ class Settler:
         session.committer = session.new_committer(record, ())
         if lost:
             cause = REWOUND if record.cause == REWOUND else error.code
-            said = {"to": undone_after(record), "cause": cause, "generation": record.generation}
+            to = undone_after(record) if left is None else left
+            said = {"to": to, "cause": cause, "generation": record.generation}
             session.tell("rolled_back", said, cursor=session.last_event)
-
-    def _has_gone_back(self, record: Record) -> bool:
-        """Whether what we know to be committed is not in the store: then that is told, and not why a worker is gone."""
-        session = self._session
-        if session.policy.durability == "none" or record.cause == REWOUND:
-            return False
-        is_older = record.generation < session.record.generation
-        return is_older or session.committer.knows_more_than(record.seq, record.etag)
 
     async def _entry(self, request_id: str) -> dict[str, Any] | None:
         """The journal entry of an id, if the store has it. Raises `outcome_unknown` when it does not open."""
@@ -99,12 +94,7 @@ class Settler:
         found = await self._services.store.outcome(session.id, request_id)
         if found is None:
             return None
-        seq, blob = found
-        try:
-            plain = self._services.vault.open_entry(session.policy.tenant, session.id, seq, blob)
-        except SealError:
-            raise WireError("outcome_unknown", f"the journal entry {seq} is not as it was sealed") from None
-        return {**json.loads(plain), "seq": seq}
+        return open_entry(self._services, session, *found)
 
     async def _stored(self, pending: Pending) -> bool:
         """Answer from the store, if it has the outcome."""

@@ -85,15 +85,16 @@ class MemoryStore(MemoryReads):
         return self._tables.plant(session, policy, seed, entries, opened, sessions_max)
 
     async def raise_generation(
-        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "", *, vacant: bool = False
-    ) -> Raised | None:
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "",
+        *, vacant: bool = False, above: int = 0,
+    ) -> Raised | None:  # fmt: skip
         """Compare-and-set on the generation."""
         found = self._open(session)
         if found is None or found.record.generation != seen or (vacant and found.record.worker is not None):
             return None
         if found.record.owner not in ("", owner) and found.record.deadline > self._now():
             return None
-        raised = Raised(seen + 1, secrets.token_hex(NONCE_BYTES))
+        raised = Raised(max(seen, above) + 1, secrets.token_hex(NONCE_BYTES))
         self._raise(found, raised, owner, deadline_s, cause)
         return raised
 

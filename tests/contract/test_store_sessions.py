@@ -146,6 +146,18 @@ async def test_a_worker_that_was_published_meanwhile_is_not_taken_from_the_sessi
     assert await store.raise_generation(session, 1, "other", 30.0)
 
 
+async def test_a_generation_that_the_store_forgot_is_not_counted_again(store):
+    """A store that went back knows fewer than its callers do; asked for one that is above less, it counts on."""
+    session = fresh_session()
+    await store.create(session, POLICY)
+    first = await store.raise_generation(session, 0, "front", 30.0, above=7)
+    second = await store.raise_generation(session, 8, "front", 30.0, above=3)
+    assert (first.generation, second.generation) == (8, 9)
+    record = await store.read(session)
+    assert (record.generation, record.nonce) == (9, second.nonce)
+    assert await store.raise_generation(session, 7, "front", 30.0, above=20) is None
+
+
 async def test_an_agreement_to_end_runs_out(store):
     """Whoever stood still after the worker agreed, parks nothing: it may have begun something since (trace 13)."""
     writer = await opened(store)

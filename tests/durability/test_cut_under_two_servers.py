@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from random import Random
 
 import pytest
@@ -46,6 +47,29 @@ async def test_a_store_that_went_back_is_told_as_session_regressed(through: int)
 
             assert (answer["type"], answer["payload"]["code"]) == ("error", "session_regressed")
             assert (await client.eval("n"))["output"] == "2"
+
+
+async def test_another_history_that_grew_as_long_is_told_too():
+    """The first server stands still while the store goes back, and the second goes on from there, beyond what was lost:
+    by its seq the store has not gone back, by its chain of etags it has."""
+    async with ground(Layout("docker", doors=2), Random(1)) as made:
+        first, second = made.urls()
+        async with connect(first, TOKEN) as one, connect(second, TOKEN) as two:
+            session = (await one.ask("open"))["payload"]["session"]
+            await one.eval("n = 1")
+            size = file_of(made.redis.folder).stat().st_size
+            for number in (2, 3):
+                assert (await one.eval(f"n = {number}"))["durable"] == "fsync"
+            os.kill(made.doors[0].pid, signal.SIGSTOP)
+            await _cut_to(made, size)
+            await two.ask("attach", {"session": session})
+            await two.ask("eval", {"code": "n"})  # the worker can show that more was confirmed
+            values = [(await two.eval(f"n += {number}; n"))["output"] for number in (10, 20, 30)]
+            os.kill(made.doors[0].pid, signal.SIGCONT)
+            told = (await one.wait_for(lambda said: said["type"] == "rolled_back"))["payload"]
+
+            assert (told["to"], told["cause"]) == (1, "session_regressed")
+            assert [(await client.eval("n"))["output"] for client in (one, two)] == [values[-1]] * 2
 
 
 async def test_a_worker_that_dies_first_does_not_hide_it():

@@ -112,14 +112,15 @@ class RedisStore:
         return record_of(session, await self._calls.ask(b"HGETALL", session_keys(session).record))
 
     async def raise_generation(
-        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "", *, vacant: bool = False
-    ) -> Raised | None:
+        self, session: str, seen: int, owner: str, deadline_s: float, cause: str = "",
+        *, vacant: bool = False, above: int = 0,
+    ) -> Raised | None:  # fmt: skip
         """Compare-and-set; asked twice with the same nonce, it raises once. The first one ends no generation, and so it
         need not be as durable as a commit."""
         nonce = secrets.token_hex(NONCE_BYTES)
         keys, arguments = (
             (session_keys(session).record,),
-            (seen, owner, int(deadline_s * 1000), nonce, cause, int(vacant)),
+            (seen, owner, int(deadline_s * 1000), nonce, cause, int(vacant), above),
         )
         ask = self._line.run if seen else self._calls.run
         generation = await ask("raise", keys, *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from dataclasses import replace
 
 import pytest
@@ -312,6 +313,26 @@ async def test_a_damaged_journal_is_told_as_a_regression_and_the_session_goes_on
         assert (answer["type"], answer["payload"]["code"]) == ("error", "session_regressed")
         assert [event["payload"]["cause"] for event in client.events("rolled_back")] == ["session_regressed"]
         assert (await client.eval("n"))["output"] == "1"
+
+
+async def test_a_generation_that_the_store_forgot_is_not_counted_again():
+    """A cursor means one event: the store went back to the first worker, the clients heard of more."""
+    async with stage() as made:
+        client, session = await made.opened()
+        await client.eval("n = 1")
+        as_it_was = copy.deepcopy(made.store._tables.sessions[session])
+        for _ in range(2):
+            made.kill_worker(session)
+            await eventually(lambda: made.live(session).phase is Phase.NONE)
+            await client.eval("n")
+        heard = (await made.store.read(session)).generation
+        made.store._tables.sessions[session] = as_it_was
+        made.kill_worker(session)
+        answer = await client.ask("eval", {"code": "n"})
+
+        assert answer["payload"]["code"] == "session_regressed"
+        assert (await client.eval("n"))["output"] == "1"
+        assert (await made.store.read(session)).generation == heard + 1
 
 
 async def test_a_session_of_before_a_limit_existed_is_restored():
