@@ -163,6 +163,7 @@ class Interpreter:
     def _restore(self, frame: Frame) -> None:
         text, manifest = frame.parts
         told = from_json(text)
+        self._state.expect(told["chunks"])
         chunks = dict(self._next_chunk() for _ in range(told["chunks"]))
         limits = told["limits"]
         self._values.limit(limits["value_bytes_max"], limits["repr_bytes_max"])

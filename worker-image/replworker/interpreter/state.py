@@ -106,6 +106,10 @@ class StateKeeper:
         self._snapshotter.take(self._sources.texts)
         self._snapshotter = self._new_snapshotter(SnapshotLimits())
 
+    def expect(self, chunks: int) -> None:
+        """A state of so many chunks is on its way: what its next checkpoint needs is loaded meanwhile."""
+        self._snapshotter.expect(chunks)
+
     def restore(self, manifest: bytes, chunks: Mapping[bytes, bytes], *, reseed: bool = False) -> dict[str, Any]:
         """What RESTORED says. `reseed`: the state is a copy of another session's, which must not draw the same."""
         if not manifest:

@@ -105,14 +105,17 @@ class Snapshotter:
 
     def prepare_fork(self) -> Tracker:
         """Load what each child would have to load again. The tracker wants to hear that the fork is done."""
-        digest_function()
+        tracker_class = _load_for_fork()
         self._ambient.note_generator()
         if self._tracker is None:
-            from replworker.snapshot.tracking import Tracker
-
-            self._tracker = Tracker(self._moment or ForkMoment(), self._limits.chunk_bytes)
+            self._tracker = tracker_class(self._moment or ForkMoment(), self._limits.chunk_bytes)
         self._tracker.prepare()
         return self._tracker
+
+    def expect(self, chunks: int) -> None:
+        """A state of so many chunks is going to be restored: what its next checkpoint needs is loaded before."""
+        if chunks * self._limits.chunk_bytes > self._limits.fork_above_bytes:
+            _load_for_fork()
 
     def forked(self) -> None:
         """This process is a fork: what a fork changes by itself is undone."""
@@ -175,6 +178,14 @@ class Snapshotter:
     ) -> Manifest:
         ambient, files, sources, modules = parts
         return Manifest(sections, buffers, self._seeds, ambient, files, large, sources, modules, unsaved)
+
+
+def _load_for_fork() -> type[Tracker]:
+    """What a forked child needs beyond what a worker loads at its start; it takes some 15 ms."""
+    from replworker.snapshot.tracking import Tracker
+
+    digest_function()
+    return Tracker
 
 
 def _total(buffers: list[Any]) -> int:
