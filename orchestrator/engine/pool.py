@@ -25,8 +25,10 @@ from replwire.errors import WireError
 Progress = Callable[[int], None]
 """Told the place in the queue, from 1, whenever it changes."""
 
-REFILL_AFTER_S: Final = 0.02
-"""From the moment that a warm worker is taken, unless sessions wait."""
+REFILL_AFTER_S: Final = 0.03
+"""From the moment that a warm worker has its session's state, unless sessions wait: its first eval comes first."""
+REFILL_LATEST_S: Final = 0.25
+"""From the moment that it is taken: a large state takes as long, and there may be many of them."""
 START_RETRY_AFTER_MS: Final = 2000
 """When a session that got no worker should ask again."""
 
@@ -68,6 +70,7 @@ class Pool:
         self._ready: deque[WorkerAddress] = deque()
         self._queue: deque[_Waiting] = deque()
         self._starting: set[asyncio.Task[None]] = set()
+        self._refill: asyncio.TimerHandle | None = None
         self._closed = False
         self._backoff_s = 0.0
 
@@ -82,7 +85,10 @@ class Pool:
         return len(self._starting)
 
     def fill(self) -> None:
-        """Start what is missing, as many at once as the settings allow; returns at once."""
+        """Start what is missing, as many at once as the settings allow, or soon if a worker was just taken and nobody
+        waits; returns at once."""
+        if self._refill is not None and not self._queue:
+            return
         waiting = len(self._queue) - len(self._ready) - len(self._starting)
         room = min(self._pressure.room, self._config.refill_at_once - len(self._starting))
         # Whoever is parked makes room when its worker has ended; then this is called again.
@@ -97,7 +103,8 @@ class Pool:
     async def take(self, progress: Progress) -> WorkerAddress:
         """A warm worker, or the next one that is started. Raises `WireError("capacity")` when it takes too long."""
         if self._ready and not self._queue:
-            self._fill_soon()
+            # Not now: its session would start while another worker starts on the same processors.
+            self._refill = self._refill or asyncio.get_running_loop().call_later(REFILL_LATEST_S, self._fill_again)
             return self._ready.popleft()
         if len(self._queue) >= self._config.start_queue_max:
             raise WireError("capacity", "too many sessions wait for a worker", retry_after_ms=START_RETRY_AFTER_MS)
@@ -107,9 +114,16 @@ class Pool:
         self.fill()
         return await self._wait(waiting)
 
-    def _fill_soon(self) -> None:
-        """Not now: the session that got a worker would start while another worker starts on the same processors."""
-        asyncio.get_running_loop().call_later(REFILL_AFTER_S, self.fill)
+    def in_use(self) -> None:
+        """A worker that was taken has its session's state, or was of no use: another one may be started soon."""
+        loop = asyncio.get_running_loop()
+        if self._refill is not None and self._refill.when() > loop.time() + REFILL_AFTER_S:
+            self._refill.cancel()
+            self._refill = loop.call_later(REFILL_AFTER_S, self._fill_again)
+
+    def _fill_again(self) -> None:
+        self._refill = None
+        self.fill()
 
     async def _wait(self, waiting: _Waiting) -> WorkerAddress:
         try:
@@ -178,6 +192,8 @@ class Pool:
     async def close(self) -> None:
         """End the warm workers, and those on their way as soon as they arrive."""
         self._closed = True
+        if self._refill is not None:
+            self._refill.cancel()
         for waiting in self._queue:
             if not waiting.future.done():
                 waiting.future.set_exception(WireError("draining", "this front door is going away"))

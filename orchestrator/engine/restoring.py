@@ -64,7 +64,7 @@ class Restorer:
         while True:
             worker = await session.take_worker()
             try:
-                return await self._claim(session, record, raised, worker)
+                claimed = await self._claim(session, record, raised, worker)
             except BaseException as error:
                 # Also when the session ended meanwhile: a worker that nobody has would run for ever.
                 session.connector.end_worker(worker)
@@ -76,6 +76,9 @@ class Restorer:
                 tries, dead_max = tries + (not is_dead), dead_max - is_dead
                 if tries == TRIES_MAX or not dead_max or _is_final(error):
                     raise _as_failure(error, has_state=record.seq > 0) from None
+            else:
+                session.worker_in_use()
+                return claimed
 
     async def _claim(self, session: LiveSession, record: Record, raised: Raised, worker: WorkerAddress) -> Restored:
         kept = await self._kept(session, record)

@@ -7,7 +7,8 @@ restoring, replacing a worker) is the work of `connecting`; what the worker says
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from orchestrator.core.commits import link_key
 from orchestrator.core.encoding import to_text
@@ -31,14 +32,21 @@ from replwire.envelopes import Json, envelope
 from replwire.errors import WireError
 from replwire.frames import Frame, Kind
 
-TakeWorker = Callable[[str, Progress], Awaitable[WorkerAddress]]
-"""Image and progress in, a warm worker out."""
+
+class Workers(Protocol):
+    """Where warm workers come from."""
+
+    async def take_worker(self, image: str, progress: Progress) -> WorkerAddress:
+        """One of that image; raises `WireError("capacity")`."""
+
+    def worker_in_use(self, image: str) -> None:
+        """What was taken last has its session's state, or was of no use."""
 
 
 class LiveSession:
     """Made by `Sessions`; over with `ended()`, or let go when nobody here needs it."""
 
-    def __init__(self, services: Services, record: Record, take_worker: TakeWorker) -> None:
+    def __init__(self, services: Services, record: Record, workers: Workers) -> None:
         self.services = services
         self.record = record
         self.highest = record.generation
@@ -64,7 +72,7 @@ class LiveSession:
         self.holds_unsaved = False
         """Whether the last result listed names that no checkpoint keeps."""
         self.reception = Reception(services, self)
-        self._take_worker = take_worker
+        self._workers = workers
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -209,7 +217,11 @@ class LiveSession:
 
     async def take_worker(self) -> WorkerAddress:
         """A worker from the pool of this session's image; those who listen are told of the queue."""
-        return await self._take_worker(self.policy.image, self._queued)
+        return await self._workers.take_worker(self.policy.image, self._queued)
+
+    def worker_in_use(self) -> None:
+        """The worker that was taken has the state, or was of no use."""
+        self._workers.worker_in_use(self.policy.image)
 
     def _queued(self, position: int) -> None:
         self.tell("status", {"status": "starting", "position": position})

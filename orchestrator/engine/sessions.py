@@ -114,12 +114,13 @@ class Sessions:
             raise WireError("capacity", "this front door has all the sessions that it may have", retry_after_ms=5000)
 
     def _take_in_hand(self, record: Record) -> LiveSession:
-        live = LiveSession(self._services, record, self._take_worker)
+        live = LiveSession(self._services, record, self)
         self._live[record.session] = live
         self._services.metrics.sessions.labels("live").set(len(self._live))
         return live
 
-    async def _take_worker(self, image: str, progress: Progress) -> WorkerAddress:
+    async def take_worker(self, image: str, progress: Progress) -> WorkerAddress:
+        """See `Workers`."""
         pool = self._pools.get(image)
         if pool is None:
             raise WireError("capacity", f"the image {image!r} is not offered any more")
@@ -128,6 +129,11 @@ class Sessions:
         waited_s = clock.monotonic() - began
         self._services.metrics.session_start_seconds.labels("yes" if warm else "no").observe(waited_s)
         return worker
+
+    def worker_in_use(self, image: str) -> None:
+        """See `Workers`."""
+        if (pool := self._pools.get(image)) is not None:
+            pool.in_use()
 
     def let_go(self, session: LiveSession) -> None:
         """Nobody here needs it now; the store has it."""
@@ -156,7 +162,7 @@ class Sessions:
     async def end_by_record(self, record: Record, reason: str) -> None:
         """Close one that may not be in hand here."""
         if record.status is Status.OPEN:
-            live = self._live.get(record.session) or LiveSession(self._services, record, self._take_worker)
+            live = self._live.get(record.session) or LiveSession(self._services, record, self)
             await self.end(live, reason)
 
     async def close(self) -> None:

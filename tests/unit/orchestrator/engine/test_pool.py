@@ -87,6 +87,36 @@ async def test_warm_workers_are_handed_out_and_replaced():
     assert (runtime.started, runtime.most) == (3, 1)
 
 
+async def test_the_next_worker_is_started_when_the_one_before_is_in_use(monkeypatch):
+    """Not while its session's state is on its way to it, whoever else finds that one is missing."""
+    monkeypatch.setattr("orchestrator.engine.pool.REFILL_LATEST_S", 3600.0)
+    runtime = CountingRuntime()
+    runtime.gate.set()
+    pool = pool_of(runtime, warm=1)
+    pool.fill()
+    await settled(lambda: pool.ready == 1)
+    await pool.take(nothing)
+    pool.fill()
+    await asyncio.sleep(0)
+    assert (pool.starting, runtime.started) == (0, 1)
+    pool.in_use()
+    await settled(lambda: pool.ready == 1)
+
+
+async def test_one_who_waits_does_not_wait_for_the_one_before(monkeypatch):
+    """A worker is started for him at once."""
+    monkeypatch.setattr("orchestrator.engine.pool.REFILL_LATEST_S", 3600.0)
+    runtime = CountingRuntime()
+    runtime.gate.set()
+    pool = pool_of(runtime, warm=1)
+    pool.fill()
+    await settled(lambda: pool.ready == 1)
+    first = await pool.take(nothing)
+    async with asyncio.timeout(5):
+        second = await pool.take(nothing)
+    assert first != second
+
+
 async def test_those_who_wait_are_served_in_order_and_told_their_place():
     """First come, first served, with `refill_at_once` starts at a time."""
     runtime = CountingRuntime()
