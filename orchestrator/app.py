@@ -25,6 +25,7 @@ from orchestrator.auth.tickets import Tickets
 from orchestrator.authenticators import build_authenticator
 from orchestrator.engine.configuration import EngineConfig
 from orchestrator.engine.engine import Engine
+from orchestrator.freed_memory import keep_freed_memory
 from orchestrator.ports import Runtime
 from orchestrator.runtimes.folders import FolderError, Folders
 from orchestrator.runtimes.state_lock import StateError, only_server
@@ -56,6 +57,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` hears when clients can connect. `StartError`, `SettingsError`."""
     check_for_serving(settings)
     _raise_open_files()
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, announce))
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 from orchestrator.core.outcomes import ProtocolBreach, read_object
 from replwire import frames
 from replwire.errors import ERROR_CODES, WireError
-from replwire.frames import COUNT, Flag, Frame, FrameError, FrameReader, Kind, pack_frame
+from replwire.frames import COUNT, Flag, Frame, FrameError, FrameReader, Kind, frame_head, pack_frame
 
 SOON_S: Final = 0.005
 """How long a hint may wait for company."""
@@ -133,7 +133,13 @@ class Link(asyncio.Protocol):
             async for chunk in chunks:
                 if self.lost:
                     return
-                self.send(Kind.CHUNK, chunk, ref=ref)
+                self._send_chunk(chunk, ref)
+
+    def _send_chunk(self, chunk: tuple[bytes, bytes], ref: int) -> None:
+        """In pieces: a chunk is not copied once more to be joined with its head."""
+        self._flush()
+        if self._transport is not None and not self.lost:
+            self._transport.writelines((frame_head(Kind.CHUNK, chunk, ref=ref), *chunk))
 
     def serve(self) -> None:
         """The listener is ready: what came behind the WELCOME goes to it now, and all that comes later at once."""

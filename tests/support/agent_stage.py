@@ -92,6 +92,7 @@ class Stage:
         self.now = 100.0
         self.fronts: dict[int, Front] = {}
         self.to_interpreter: list[Frame] = []
+        self._interpreter = FrameReader()
         self.commands: list[int] = []
 
     def settle(self) -> None:
@@ -99,7 +100,8 @@ class Stage:
         effects, self.agent.effects[:] = list(self.agent.effects), []
         for destination, data in effects:
             if destination == INTERPRETER:
-                self.to_interpreter += frames_of(data or b"")
+                self._interpreter.feed(data or b"")
+                self.to_interpreter += self._interpreter
             elif destination in (INTERRUPT, KILL, END):
                 self.commands.append(destination)
             elif data is None:

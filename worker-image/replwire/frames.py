@@ -139,12 +139,17 @@ class Frame(NamedTuple):
 
 def pack_frame(kind: int, parts: tuple[bytes, ...] = (), *, flags: int = 0, ref: int = 0) -> bytes:
     """The bytes of one frame; raises `FrameError` when it would be over `FRAME_BYTES_MAX`."""
+    return b"".join((frame_head(kind, parts, flags=flags, ref=ref), *parts))
+
+
+def frame_head(kind: int, parts: tuple[bytes, ...], *, flags: int = 0, ref: int = 0) -> bytes:
+    """What comes before the parts: for large ones, which need not be copied to be sent behind it. As `pack_frame`."""
     lengths = tuple(map(len, parts))
     count = len(parts)
     size = _AFTER_LENGTH + 4 * count + sum(lengths)
     if size + 4 > FRAME_BYTES_MAX or count > PARTS_MAX:
         raise FrameError(f"a frame of {size + 4} bytes in {count} parts is over the limit")
-    return b"".join((_HEAD.pack(size, kind, flags, count, ref), _LENGTHS[count].pack(*lengths), *parts))
+    return _HEAD.pack(size, kind, flags, count, ref) + _LENGTHS[count].pack(*lengths)
 
 
 class FrameReader:

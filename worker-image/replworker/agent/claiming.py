@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _operator import _compare_digest
 
-from replwire.frames import Frame, Kind, pack_frame
+from replwire.frames import Frame, Kind, frame_head, pack_frame
 from replwire.hints import Any
 from replworker.agent.breach import InterpreterBreach, LinkBreach
 from replworker.agent.links import INTERPRETER, Link
@@ -81,7 +81,8 @@ class Claim:
             raise LinkBreach("a chunk that was not announced")
         self._chunks_missing -= 1
         content_id, data = frame.parts
-        self._session.effects.append((INTERPRETER, pack_frame(Kind.CHUNK, (content_id, data))))
+        head = frame_head(Kind.CHUNK, (content_id, data)) + content_id
+        self._session.effects += ((INTERPRETER, head), (INTERPRETER, data))
 
     def attach(self, link: Link, frame: Frame, running: str | None) -> None:
         """One more link, if it shows that it belongs to the session. Raises `ValueError`."""
