@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.engine.phase import Phase
@@ -26,6 +28,18 @@ def parked(made: Stage, *sessions: str) -> list[bool]:
     return [made.live(session).phase is Phase.NONE for session in sessions]
 
 
+@contextlib.contextmanager
+def waiting_for(made: Stage, start_wait_s: float) -> Iterator[None]:
+    """So long only for a worker that does not come: one that comes may take longer on a busy machine."""
+    pools = made.engine._sessions._pools.values()
+    before = [pool._config for pool in pools]
+    for pool in pools:
+        pool._config = replace(pool._config, start_wait_s=start_wait_s)
+    yield
+    for pool, config in zip(pools, before, strict=True):
+        pool._config = config
+
+
 async def test_the_session_that_was_idle_for_longest_makes_room():
     """It goes on when it is asked again, and another one makes room for it; never are there more workers."""
     async with stage(workers_max=2, pool_size=0) as made:
@@ -41,7 +55,7 @@ async def test_the_session_that_was_idle_for_longest_makes_room():
 
 async def test_what_no_checkpoint_keeps_is_parked_last_and_only_if_it_may():
     """Idle for longest, but with a generator in it; and one whose policy forbids it stays."""
-    async with stage(workers_max=2, pool_size=0, start_wait_s=1.0) as made:
+    async with stage(workers_max=2, pool_size=0) as made:
         holder, one = await opened(made, UNSAVED)
         _, two = await opened(made, "n = 2")
         third, three = await opened(made, "n = 3")
@@ -56,14 +70,15 @@ async def test_what_no_checkpoint_keeps_is_parked_last_and_only_if_it_may():
 
 async def test_without_an_idle_session_the_next_one_waits_and_is_told_when_it_waited_in_vain():
     """All workers run evals: `capacity` with a retry time, and the queue moves as soon as one of them ends."""
-    async with stage(workers_max=1, pool_size=0, start_wait_s=0.5) as made:
+    async with stage(workers_max=1, pool_size=0) as made:
         busy, session = await opened(made, "import os, time")
         folder = made.work_folder(session)
         running = busy.send("eval", {"code": "while not os.path.exists('go'): time.sleep(0.01)"})
         await busy.ask("is_complete", {"code": "1"})
         late = made.connect()
         await late.ask("open")
-        refused = (await late.ask("eval", {"code": "1"}))["payload"]
+        with waiting_for(made, 0.3):
+            refused = (await late.ask("eval", {"code": "1"}))["payload"]
         assert (refused["code"], refused["retryable"]) == ("capacity", True)
         (folder / "go").touch()
         await busy.terminal(running)
