@@ -88,7 +88,12 @@ KEYS: Final = (
     Key("bascule:spent:{<nonce>}", "string", "a nonce that was used up, by whom; gone when its ticket would be anyway"),
     Key("bascule:tenant:{<tenant>}", "sorted set", "the tenant's open sessions, by when they were made (ms)"),
     Key("bascule:index:{<shard>}", "sorted set", "open sessions, by when they were last seen (ms)"),
+    Key("bascule:rewritten", "string", "run id of the server whose append-only file was written anew since its start"),
 )
+
+
+REWRITTEN_KEY: Final = f"{PREFIX}:rewritten".encode()
+"""See `orchestrator.stores.redis.torn_end`."""
 
 
 class SessionKeys(NamedTuple):

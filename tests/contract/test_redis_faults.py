@@ -2,19 +2,23 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import time
 
 import pytest
 
+from contract.conftest import SERVERS
 from orchestrator.core.commits import Answer
 from orchestrator.core.intents import Intent
 from orchestrator.core.session import Pin, Seed
 from orchestrator.ports import Raised
+from orchestrator.stores.keys import REWRITTEN_KEY
 from orchestrator.stores.redis import RedisStore
+from orchestrator.stores.redis.torn_end import REFUSED
 from replwire.errors import WireError
-from support.commits import POLICY, Writer, chunk, fresh_session, opened
+from support.commits import POLICY, Writer, chunk, claim, entry, fresh_session, opened
 from support.stores import away, connected
 
 pytestmark = pytest.mark.redis
@@ -178,6 +182,59 @@ async def test_s13_a_file_cut_anywhere_is_a_prefix(server):
             seqs.append(await _checked_seq(store, writer.session))
         server.kill()
     assert 0 <= min(seqs) <= max(seqs) <= 12
+
+
+@pytest.mark.parametrize("kind", list(SERVERS))
+async def test_s13_what_a_crash_tore_does_not_come_back(make_server, kind):
+    """The torn commit lacks its last word; the server leaves the rest of it in the file, and would carry it out at its
+    next start but one."""
+    server = make_server(kind)
+    async with connected(server.url) as store:
+        writer = await opened(store)
+        for _ in range(3):
+            await writer.commit(chunks=[chunk(b"state %d" % writer.seq)])
+    server.kill()
+    (file,) = (server.folder / "appendonlydir").glob("*.incr.aof")
+    os.truncate(file, file.read_bytes().rindex(b"EXEC") - 2)
+    server.start()
+    async with connected(server.url) as store:
+        await until_rewritten(store, server)
+        after = await claim(store, writer.session, writer.generation)
+        assert after.seq == 2
+        await after.commit(entry(3, "instead"), chunks=[chunk(b"state 2")])
+    server.restart()
+    async with connected(server.url) as store:
+        assert await _checked_seq(store, writer.session) == 3
+        assert [known.request_id for known in await store.known_ids(writer.session)] == [
+            "request-1", "request-2", "instead",
+        ]  # fmt: skip
+
+
+async def test_a_file_is_written_anew_once_for_each_start(server):
+    """Whichever front door comes first asks for it, and the next one sees that it is done."""
+    async with connected(server.url) as first, connected(server.url) as second:
+        await until_rewritten(first, server)
+        names = {path.name for path in (server.folder / "appendonlydir").iterdir()}
+        for _ in range(3):
+            assert (await second.facts()).warnings == ()
+        assert {path.name for path in (server.folder / "appendonlydir").iterdir()} == names
+
+
+async def test_who_may_not_have_it_written_anew_says_so(make_server):
+    """Everything else works; so it is with a Redis of a provider that does not offer the command."""
+    server = make_server()
+    server.command("ACL", "SETUSER", "front", "on", ">secret", "~*", "+@all", "-bgrewriteaof")
+    async with connected(f"unix://front@{server.socket}", password="secret") as store:
+        assert (await store.facts()).warnings == (REFUSED,)
+        assert (await (await opened(store)).commit()).answer is Answer.OK
+        assert (await store.facts()).warnings == (REFUSED,)
+
+
+async def until_rewritten(store: RedisStore, server) -> None:
+    """Ask what the server is, as a front door does now and then, until it is noted that the file is new."""
+    async with asyncio.timeout(10):
+        while server.command("EXISTS", REWRITTEN_KEY) != b":1\r\n":
+            await store.facts()
 
 
 async def _checked_seq(store: RedisStore, session: str) -> int:

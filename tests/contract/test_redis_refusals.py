@@ -13,6 +13,7 @@ from orchestrator.core.intents import Intent
 from orchestrator.core.session import OpenId
 from orchestrator.stores.keys import index_key_of, opened_keys, session_keys, tenant_key
 from orchestrator.stores.limits import StoreLimits
+from orchestrator.stores.redis.torn_end import REFUSED
 from replwire.errors import WireError
 from support.certificates import free_port, make_authority
 from support.commits import POLICY, Writer, chunk, claim, fresh_session, opened
@@ -78,6 +79,7 @@ async def test_s18_users_and_passwords(make_server, kind):
             await store.commit((Writer(store, fresh_session(), 1, "n")).next_commit())
     async with connected(f"unix://front@{server.socket}", password="secret") as store:
         facts = await store.facts()
+        assert REFUSED not in facts.warnings
         # CONFIG GET is dangerous: without it nothing is assumed, and an older server can't be asked in another way.
         durable = "fsync" if b"waitaof" in after_login(server, ("COMMAND", "INFO", "waitaof")) else "memory"
         assert facts.durable == durable

@@ -10,16 +10,20 @@ from random import Random
 import pytest
 
 from durability.ground import Ground, Layout, ground
-from durability.scenes.cuts import file_of
 from support.client import connect
 from support.server import TOKEN
 
 pytestmark = [pytest.mark.docker, pytest.mark.redis]
 
 
+async def _size(made: Ground) -> int:
+    await asyncio.to_thread(made.redis.settle)
+    return made.redis.file.stat().st_size
+
+
 async def _cut_to(made: Ground, size: int) -> None:
     await asyncio.to_thread(made.redis.kill)
-    os.truncate(file_of(made.redis.folder), size)
+    os.truncate(made.redis.file, size)
     await asyncio.to_thread(made.redis.start)
 
 
@@ -39,7 +43,7 @@ async def test_a_store_that_went_back_is_told_as_session_regressed(through: int)
             await one.eval("n = 1")
             await two.ask("attach", {"session": session})
             await two.eval("n = 2")
-            size = file_of(made.redis.folder).stat().st_size
+            size = await _size(made)
             assert (await one.eval("n = 3"))["durable"] == "fsync"
             await _cut_to(made, size)
             client = (one, two)[through]
@@ -57,7 +61,7 @@ async def test_another_history_that_grew_as_long_is_told_too():
         async with connect(first, TOKEN) as one, connect(second, TOKEN) as two:
             session = (await one.ask("open"))["payload"]["session"]
             await one.eval("n = 1")
-            size = file_of(made.redis.folder).stat().st_size
+            size = await _size(made)
             for number in (2, 3):
                 assert (await one.eval(f"n = {number}"))["durable"] == "fsync"
             os.kill(made.doors[0].pid, signal.SIGSTOP)
@@ -77,7 +81,7 @@ async def test_a_worker_that_dies_first_does_not_hide_it():
     async with ground(Layout("docker"), Random(1)) as made, connect(made.urls()[0], TOKEN) as client:
         await client.ask("open")
         await client.eval("n = 2")
-        size = file_of(made.redis.folder).stat().st_size
+        size = await _size(made)
         assert (await client.eval("n = 3"))["durable"] == "fsync"
         await _cut_to(made, size)
         answer = await client.ask("eval", {"code": "import os; os.kill(os.getpid(), 9)"})

@@ -149,6 +149,7 @@ async def test_trace_4_a_generation_number_that_is_used_again_fences_the_worker_
         await client.eval("n = 1")
         one.abandon()
         saved = server.folder.parent / "saved"
+        await asyncio.to_thread(server.settle)
         await asyncio.to_thread(shutil.copytree, server.folder / "appendonlydir", saved)
         raised = await store.raise_generation(session, 1, "one", 30.0)
         assert raised is not None and raised.generation == 2

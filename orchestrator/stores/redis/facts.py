@@ -45,6 +45,14 @@ class Facts(NamedTuple):
     syncing: Syncing
     evicts: bool
     """Whether it may throw a session away that it has on disk."""
+    run_id: str
+    """Of the server's process."""
+    appends: bool
+    """Whether there is an append-only file."""
+    is_rewriting: bool
+    """Whether that is being written anew, or is going to be."""
+    rewrite_succeeded: bool
+    """The last time; true before the first one."""
 
 
 def read(replies: Sequence[Any]) -> Facts:
@@ -59,7 +67,12 @@ def read(replies: Sequence[Any]) -> Facts:
     durable = "memory" if syncing is Syncing.NEVER_KNOWN or evicts else "fsync"
     found = "fsync" if syncing is Syncing.ALWAYS and not evicts else "memory"
     warnings = tuple(_warnings(syncing, persistence, memory, has_config="appendfsync" in settings))
-    return Facts(StoreFacts(_name(server), durable, warnings, found), syncing, evicts)
+    return Facts(
+        StoreFacts(_name(server), durable, warnings, found), syncing, evicts, server.get("run_id", ""),
+        persistence.get("aof_enabled") == "1",
+        "1" in (persistence.get("aof_rewrite_in_progress"), persistence.get("aof_rewrite_scheduled")),
+        persistence.get("aof_last_bgrewrite_status", "ok") == "ok",
+    )  # fmt: skip
 
 
 def still_syncs(reply: Any) -> bool:

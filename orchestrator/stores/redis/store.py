@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from orchestrator.core.commits import Commit, CommitReply, Entry
@@ -32,6 +33,7 @@ from orchestrator.stores.redis.commits import CommitLine
 from orchestrator.stores.redis.objects import Objects
 from orchestrator.stores.redis.opening import NONCE_BYTES
 from orchestrator.stores.redis.records import known_ids_of, numbered, record_of, worker_text
+from orchestrator.stores.redis.torn_end import TornEnd
 from orchestrator.stores.redis.wire import CALL_DEADLINE_S, Command, connections, pack, run
 
 ENTRIES_AT_ONCE: Final = 32
@@ -63,11 +65,13 @@ class RedisStore:
         self._line = CommitLine(pool, deadline_s, on_batch)
         self._objects = Objects(blobs, self._calls, self._limits) if blobs is not None else None
         self._shelf = ChunkShelf(self._calls, self._limits, self._objects, object_bytes_min)
+        self._torn_end = TornEnd(self._calls)
         self._kept = committing.kept_arguments(self._limits, has_objects=blobs is not None)
 
     async def facts(self) -> StoreFacts:
-        """Ask the server what it is."""
-        return facts.read(await self._calls.try_all(facts.ASK)).port
+        """Ask the server what it is; after its start, see that its append-only file is written anew."""
+        found = facts.read(await self._calls.try_all(facts.ASK))
+        return replace(found.port, warnings=(*found.port.warnings, *await self._torn_end.look(found)))
 
     # --- sessions -----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from durability.scenes.scene import Figures, Order, Scene, Staff, play
 from orchestrator.core.commits import Commit
 from orchestrator.ports import Store
 from support.commits import Writer, chunk, opened
-from support.redis_server import RedisServer, binaries
+from support.redis_server import RedisServer, binaries, growing_file
 from support.stores import connected
 
 UNDER_A_SERVER: Final = 10
@@ -57,21 +57,15 @@ async def cut(order: Order) -> Figures:
 async def _cut_under_server(scene: Scene) -> None:
     redis = scene.ground.redis
     while not scene.is_done:
-        path = file_of(redis.folder)
-        before = path.stat().st_size
-        while path.stat().st_size < before + GROWTH_BYTES:
+        await asyncio.to_thread(redis.settle)
+        before = redis.file.stat().st_size
+        while redis.file.stat().st_size < before + GROWTH_BYTES:
             for session in scene.sessions:
                 await scene.progress(session)
         await asyncio.to_thread(redis.kill)
-        os.truncate(path, path.stat().st_size - scene.random.randint(1, TAIL_BYTES_MAX))
+        os.truncate(redis.file, redis.file.stat().st_size - scene.random.randint(1, TAIL_BYTES_MAX))
         await asyncio.to_thread(redis.start)
         scene.count("file cut under a server")
-
-
-def file_of(folder: Path) -> Path:
-    """The append-only file of a Redis in that folder; it has one that grows."""
-    (found,) = folder.glob("appendonlydir/*.incr.aof")
-    return found
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------
@@ -97,7 +91,7 @@ async def _cut_copies(folder: Path, order: Order, begun: int) -> list[str]:
         server.kill()
     findings: list[str] = []
     for number in range(order.faults - begun):
-        byte = random.randrange(file_of(folder / "whole").stat().st_size)
+        byte = random.randrange(server.file.stat().st_size)
         findings += [f"mixture: cut at byte {byte}: {words}" for words in await _read_cut(folder, byte, past)]
         order.told(begun + number + 1)
     return findings
@@ -129,7 +123,7 @@ async def _written(store: Store, random: Random) -> _Past:
 async def _read_cut(folder: Path, byte: int, past: _Past) -> list[str]:
     copy = folder / "cut"
     shutil.copytree(folder / "whole" / "appendonlydir", copy / "appendonlydir")
-    os.truncate(file_of(copy), byte)
+    os.truncate(growing_file(copy), byte)
     server = await asyncio.to_thread(RedisServer, next(iter(binaries().values())), copy, aof_load_truncated="yes")
     try:
         async with connected(server.url) as store:

@@ -93,6 +93,7 @@ async def test_a_store_that_lost_commits_is_an_alarm(
         client.open() as session,
     ):
         await session.run("n = 1")
+        await asyncio.to_thread(redis_server.settle)
         shutil.copytree(redis_server.folder, tmp_path / "older", ignore=shutil.ignore_patterns("s", "log"))
         await session.run("n = 2")
         between.cut()

@@ -33,6 +33,7 @@ class Backup:
     def __init__(self, redis: RedisServer) -> None:
         self._redis = redis
         self._copy = redis.folder / "backup"
+        redis.settle()
         shutil.copytree(redis.folder / FILES, self._copy)
 
     def restore(self) -> None:
