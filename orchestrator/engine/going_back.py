@@ -37,11 +37,15 @@ async def seq_left(services: Services, session: LiveSession, record: Record) -> 
 
 
 async def _has(services: Services, session: LiveSession, record: Record, seq: int, etag: str) -> bool:
-    """Whether the etag is that of the store's history at this seq; so it is believed where no entry is kept."""
+    """Whether the etag is that of the store's history at this seq; so it is believed where no entry is kept. One that
+    does not open is not what was committed."""
     if seq >= record.seq:
         return (seq, etag) == (record.seq, record.etag)
     found = await services.store.journal(session.id, seq, seq)
-    return not found or open_entry(services, session, *found[0]).get("etag") == etag
+    try:
+        return not found or open_entry(services, session, *found[0]).get("etag") == etag
+    except WireError:
+        return False
 
 
 def open_entry(services: Services, session: LiveSession, seq: int, blob: bytes) -> dict[str, Any]:
