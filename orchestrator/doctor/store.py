@@ -70,7 +70,7 @@ async def _try_embedded() -> StoreFacts:
 
 async def _facts(url: str, password: str | None = None) -> StoreFacts:
     """What the server says of itself; a script that finds no session changes nothing, and shows that Lua runs."""
-    store = RedisStore(url, password=password)
+    store = RedisStore(url, password=password, is_guest=True)
     try:
         facts = await store.facts()
         nobody = session_id(secrets.token_bytes(RANDOM_BYTES), secrets.token_bytes(RANDOM_BYTES))

@@ -45,7 +45,8 @@ _LAST_OF_LINEAGE: Final = 2
 class RedisStore:
     """An adapter of `orchestrator.ports.Store`. `on_batch` hears how many commits went together.
 
-    With `blobs`, chunks of `object_bytes_min` and more lie there, and the server holds their names.
+    With `blobs`, chunks of `object_bytes_min` and more lie there, and the server holds their names. With `is_guest` the
+    server is only looked at: its append-only file stays as it is.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class RedisStore:
         on_batch: Callable[[int], None] | None = None,
         blobs: BlobStore | None = None,
         object_bytes_min: int = OBJECT_BYTES_MIN,
+        is_guest: bool = False,
     ) -> None:
         self._limits = limits or StoreLimits()
         pool = connections(url, password)
@@ -65,12 +67,14 @@ class RedisStore:
         self._line = CommitLine(pool, deadline_s, on_batch)
         self._objects = Objects(blobs, self._calls, self._limits) if blobs is not None else None
         self._shelf = ChunkShelf(self._calls, self._limits, self._objects, object_bytes_min)
-        self._torn_end = TornEnd(self._calls)
+        self._torn_end = None if is_guest else TornEnd(self._calls)
         self._kept = committing.kept_arguments(self._limits, has_objects=blobs is not None)
 
     async def facts(self) -> StoreFacts:
         """Ask the server what it is; after its start, see that its append-only file is written anew."""
         found = facts.read(await self._calls.try_all(facts.ASK))
+        if self._torn_end is None:
+            return found.port
         return replace(found.port, warnings=(*found.port.warnings, *await self._torn_end.look(found)))
 
     # --- sessions -----------------------------------------------------------------------------------------------
