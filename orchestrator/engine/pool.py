@@ -115,7 +115,7 @@ class Pool:
         return await self._wait(waiting)
 
     def in_use(self) -> None:
-        """A worker that was taken has its session's state, or was of no use: another one may be started soon."""
+        """A worker that was taken has its session's state: another one may be started soon."""
         loop = asyncio.get_running_loop()
         if self._refill is not None and self._refill.when() > loop.time() + REFILL_AFTER_S:
             self._refill.cancel()

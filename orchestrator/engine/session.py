@@ -40,7 +40,7 @@ class Workers(Protocol):
         """One of that image; raises `WireError("capacity")`."""
 
     def worker_in_use(self, image: str) -> None:
-        """What was taken last has its session's state, or was of no use."""
+        """What was taken last has its session's state."""
 
 
 class LiveSession:
@@ -220,7 +220,7 @@ class LiveSession:
         return await self._workers.take_worker(self.policy.image, self._queued)
 
     def worker_in_use(self) -> None:
-        """The worker that was taken has the state, or was of no use."""
+        """The worker that was taken has the state."""
         self._workers.worker_in_use(self.policy.image)
 
     def _queued(self, position: int) -> None:

@@ -26,11 +26,10 @@ ASK_AGAIN_S: Final = 60.0
 REFUSED: Final = "BGREWRITEAOF is refused: a commit that a crash of the server tore may come back after the next one"
 FAILED: Final = "the append-only file could not be written anew after the server's start"
 
-_log = structlog.get_logger("bascule.store")
-
-
 _ALREADY: Final = "in progress"
 """In the server's answer when somebody else has asked."""
+
+_log = structlog.get_logger("bascule.store")
 
 
 class TornEnd:
