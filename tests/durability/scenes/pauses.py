@@ -40,6 +40,11 @@ async def _pause_doors(scene: Scene) -> None:
         await asyncio.sleep(BEYOND_ALL_S)
         os.kill(door.pid, signal.SIGCONT)
         scene.count(f"front door stopped{point}")
+        if plan and not point:
+            # It would come to its point later, when nobody waits for that; first it does what is too late by now.
+            await scene.pause(0.5)
+            await door.kill()
+            await restart_with(scene, door, "")
     await restart_all(scene)
 
 
