@@ -8,6 +8,7 @@ from orchestrator.core.ids import lineage_of
 from orchestrator.stores.keys import (
     INDEX_SHARDS,
     KEYS,
+    REWRITTEN_KEY,
     index_key,
     index_key_of,
     opened_keys,
@@ -22,7 +23,7 @@ def test_the_table_names_every_key_that_is_made():
     """What the functions make is a row of the table, and every row is made by one."""
     session = fresh_session()
     made = [*session_keys(session), *opened_keys("acme", "ann"), index_key_of(session)]
-    made += [spent_key("0f" * 12), tenant_key("acme")]
+    made += [spent_key("0f" * 12), tenant_key("acme"), REWRITTEN_KEY]
     patterns = [
         re.escape(row.name)
         .replace("lineage", lineage_of(session))
