@@ -194,8 +194,7 @@ async def test_s13_what_a_crash_tore_does_not_come_back(make_server, kind):
         for _ in range(3):
             await writer.commit(chunks=[chunk(b"state %d" % writer.seq)])
     server.kill()
-    (file,) = (server.folder / "appendonlydir").glob("*.incr.aof")
-    os.truncate(file, file.read_bytes().rindex(b"EXEC") - 2)
+    os.truncate(server.file, server.file.read_bytes().rindex(b"EXEC") - 2)
     server.start()
     async with connected(server.url) as store:
         await until_rewritten(store, server)

@@ -73,13 +73,19 @@ async def settled(condition) -> None:
             await asyncio.sleep(0)
 
 
-async def test_warm_workers_are_handed_out_and_replaced():
-    """The pool fills to its size and fills again."""
+async def filled(warm: int) -> tuple[CountingRuntime, Pool]:
+    """A pool that has its warm workers."""
     runtime = CountingRuntime()
     runtime.gate.set()
-    pool = pool_of(runtime, warm=2)
+    pool = pool_of(runtime, warm=warm)
     pool.fill()
-    await settled(lambda: pool.ready == 2)
+    await settled(lambda: pool.ready == warm)
+    return runtime, pool
+
+
+async def test_warm_workers_are_handed_out_and_replaced():
+    """The pool fills to its size and fills again."""
+    runtime, pool = await filled(2)
     worker = await pool.take(nothing)
     await settled(lambda: pool.ready == 2)
 
@@ -90,11 +96,7 @@ async def test_warm_workers_are_handed_out_and_replaced():
 async def test_the_next_worker_is_started_when_the_one_before_is_in_use(monkeypatch):
     """Not while its session's state is on its way to it, whoever else finds that one is missing."""
     monkeypatch.setattr("orchestrator.engine.pool.REFILL_LATEST_S", 3600.0)
-    runtime = CountingRuntime()
-    runtime.gate.set()
-    pool = pool_of(runtime, warm=1)
-    pool.fill()
-    await settled(lambda: pool.ready == 1)
+    runtime, pool = await filled(1)
     await pool.take(nothing)
     pool.fill()
     await asyncio.sleep(0)
@@ -106,11 +108,7 @@ async def test_the_next_worker_is_started_when_the_one_before_is_in_use(monkeypa
 async def test_one_who_waits_does_not_wait_for_the_one_before(monkeypatch):
     """A worker is started for him at once."""
     monkeypatch.setattr("orchestrator.engine.pool.REFILL_LATEST_S", 3600.0)
-    runtime = CountingRuntime()
-    runtime.gate.set()
-    pool = pool_of(runtime, warm=1)
-    pool.fill()
-    await settled(lambda: pool.ready == 1)
+    _, pool = await filled(1)
     first = await pool.take(nothing)
     async with asyncio.timeout(5):
         second = await pool.take(nothing)
