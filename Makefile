@@ -12,7 +12,7 @@ step = @printf '== %s\n' "$(1)" >&2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench campaigns doctor lint provision format references pytest install install-dev clean
+.PHONY: help demo test bench bench-before campaigns doctor lint provision format references pytest install install-dev clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name words; do \
@@ -28,6 +28,10 @@ bench: provision install-dev ## measure Bascule and its baselines side by side
 	@$(PROVISION)/environment local,speed,dev,bench
 	$(call step,bench: let the machine do nothing else meanwhile)
 	@$(VENV)/python -m loadtests $(BENCH_ARGS)
+
+bench-before: provision install-dev ## whether the hot path is slower than at the revision BEFORE=…
+	$(call step,bench-before: this version and $(BEFORE) in turns; let the machine do nothing else meanwhile)
+	@$(VENV)/python -m loadtests.versions --before $(BEFORE) $(BENCH_ARGS)
 
 campaigns: provision install-dev ## kill what sessions must survive, for hours, and judge what clients saw
 	$(call step,campaigns: $(CAMPAIGN_ARGS))

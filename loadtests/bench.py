@@ -11,11 +11,11 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from loadtests import goals, report, rounds
+from loadtests import goals, report, rounds, services
 from loadtests.contestants import bare, bascule, bridge, docker_exec, jupyter
 from loadtests.sizes import FULL, QUICK
 
@@ -89,7 +89,7 @@ def _run(given: argparse.Namespace, tally: rounds.Tally) -> bool:
     chosen = [item for item in CONTESTANTS if not given.contestant or item.name in given.contestant]
     sizes = QUICK if given.quick else FULL
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=services.loop_factory()) as runner:
             runner.run(_until_terminated(
                 rounds.run(chosen, sizes, rounds=given.rounds, only=given.only, tally=tally, tell=_tell)
             ))  # fmt: skip
@@ -104,14 +104,6 @@ async def _until_terminated(work: rounds.Running) -> None:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await work
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _tell(line: str) -> None:

@@ -53,3 +53,18 @@ def ratio(figure: Figure, reference: Figure) -> float | None:
     if any(base == 0 for _, base in pairs):
         return None
     return statistics.median(value / base for value, base in pairs)
+
+
+def median_interval(samples: Sequence[float], sure: float) -> tuple[float, float]:
+    """Two samples between which the median of what they were drawn from lies, at least as sure as `sure` (0 to 1).
+
+    By ranks alone (the sign test turned round), whatever the distribution; the extremes where there are too few.
+    """
+    ordered, count = sorted(samples), len(samples)
+    if not samples:
+        raise ValueError("no samples")
+    tail, rank = 0.5**count, 0
+    while tail <= (1 - sure) / 2 and rank < count // 2:
+        rank += 1
+        tail += math.comb(count, rank) * 0.5**count
+    return ordered[max(rank - 1, 0)], ordered[count - max(rank, 1)]

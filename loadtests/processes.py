@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +9,6 @@ KIB: Final = 1024
 MB: Final = 1_000_000
 RESET_PEAK: Final = "5"
 """What `clear_refs` takes to begin the high-water mark anew."""
-
-TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 def parent_of(pid: int) -> int:
@@ -46,9 +43,9 @@ def proportional_bytes(pid: int) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds in user and system mode since its start, in steps of 10 ms."""
-    fields = _stat_fields(pid)
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    """CPU seconds of the threads that it has now, in user and system mode, since their starts."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _stat_fields(pid: int) -> list[str]:

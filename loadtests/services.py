@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,8 @@ COMMAND_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.02
 LAST_WORDS_BYTES: Final = 800
 PREFIX: Final = "bascule-bench-"
+PACKAGES: Final = ("", "worker-image", "clients/python")
+"""Where they are, below a version's root."""
 
 
 @contextmanager
@@ -37,13 +39,19 @@ def throw_away_folder() -> Iterator[Path]:
 
 @asynccontextmanager
 async def running(
-    words: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None, stdin: int = DEVNULL
+    words: Sequence[str],
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    stdin: int = DEVNULL,
+    cwd: Path | None = None,
 ) -> AsyncIterator[Process]:
     """A process with stdout to us and stderr to a file. A Ctrl-C at our terminal is for us, not for it."""
     with log.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *words, stdin=stdin, stdout=PIPE, stderr=stderr, env=environment, start_new_session=True, limit=1 << 26
-        )
+            *words, stdin=stdin, stdout=PIPE, stderr=stderr, env=environment, cwd=cwd, start_new_session=True,
+            limit=1 << 26,
+        )  # fmt: skip
     try:
         yield process
     finally:
@@ -134,3 +142,17 @@ async def _answers(path: Path) -> bool:
 def python(*words: str) -> list[str]:
     """A command of this Python's."""
     return [sys.executable, *words]
+
+
+def python_path(tree: Path) -> str:
+    """What makes a Python find that version's packages before any that are installed."""
+    return ":".join(str(tree / place) for place in PACKAGES)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The fastest event loop that is installed, so that clients take little of the machine."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -73,10 +73,10 @@ class Server:
 
 @asynccontextmanager
 async def server_of(
-    runtime: str, *, pool_size: int, settings: Mapping[str, str] | None = None
+    runtime: str, *, pool_size: int, settings: Mapping[str, str] | None = None, tree: Path | None = None
 ) -> AsyncIterator[Server]:
     """A server on that runtime, until the end of the block; then nothing of it is left. `settings`: further ones, by
-    the names of their variables without the prefix."""
+    the names of their variables without the prefix. `tree`: of another version than this one."""
     async with AsyncExitStack() as parts:
         folder = parts.enter_context(services.throw_away_folder())
         redis_url = await parts.enter_async_context(services.redis_server(folder))
@@ -86,9 +86,10 @@ async def server_of(
         environment = services.own_environment(
             BASCULE_AUTH__DEV_TOKEN=token, BASCULE_ENGINE__POOL_SIZE=str(pool_size), BASCULE_LOG__FORMAT="json",
             **{f"BASCULE_{name}": value for name, value in (settings or {}).items()},
+            **({"PYTHONPATH": services.python_path(tree)} if tree else {}),
         )  # fmt: skip
         words = _words(folder, runtime, redis_url)
-        process = await parts.enter_async_context(services.running(words, log, environment=environment))
+        process = await parts.enter_async_context(services.running(words, log, environment=environment, cwd=tree))
         yield Server(await services.ready_url(process, log), token, process.pid, log, redis_url)
 
 
