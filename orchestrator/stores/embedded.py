@@ -37,6 +37,9 @@ SOCKET_PATH_BYTES_MAX: Final = 103
 LAST_WORDS_BYTES: Final = 400
 """Of the server's log, in an error."""
 
+MENDED: Final = "the truncated file is not the last file"
+"""The last words of a server that starts the next time."""
+
 SOCKET: Final = "redis.sock"
 PID_FILE: Final = "redis.pid"
 LOG: Final = "redis.log"
@@ -51,6 +54,11 @@ there is no Redis to keep sessions in. One of these helps:
 
 class EmbeddedError(Exception):
     """The private Redis cannot be had, or not be stopped; the text says what to do."""
+
+
+class _Mended(EmbeddedError):
+    """It has cut what a crash had torn in a file that was not the last one, and ended all the same: the next start is
+    as any other (ADR 0014)."""
 
 
 class _Probe(NamedTuple):
@@ -141,6 +149,14 @@ async def _found_or_started(folder: Path, handle: int) -> EmbeddedRedis:
         if found is not None and found.ready:
             return EmbeddedRedis(folder, found.pid, None)
         await asyncio.sleep(POLL_S)
+    try:
+        process = await _started(folder, handle)
+    except _Mended:
+        process = await _started(folder, handle)
+    return EmbeddedRedis(folder, process.pid, process)
+
+
+async def _started(folder: Path, handle: int) -> subprocess.Popen[bytes]:
     process = _spawn(folder, handle)
     try:
         await _wait_ready(folder, process)
@@ -148,7 +164,7 @@ async def _found_or_started(folder: Path, handle: int) -> EmbeddedRedis:
         process.kill()
         process.wait()
         raise
-    return EmbeddedRedis(folder, process.pid, process)
+    return process
 
 
 def _prepare(folder: Path) -> None:
@@ -218,7 +234,8 @@ async def _wait_ready(folder: Path, process: subprocess.Popen[bytes]) -> None:
         if found is not None and found.ready:
             return
         if process.poll() is not None:
-            raise EmbeddedError(f"the private Redis ended at once: {_last_words(folder)}")
+            words = _last_words(folder)
+            raise (_Mended if MENDED in words else EmbeddedError)(f"the private Redis ended at once: {words}")
         await asyncio.sleep(POLL_S)
 
 

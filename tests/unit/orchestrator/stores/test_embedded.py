@@ -17,6 +17,7 @@ from orchestrator.stores import embedded
 from orchestrator.stores.embedded import EmbeddedError, find_server, start_embedded
 from orchestrator.stores.redis import RedisStore
 from support.commits import opened
+from support.redis_server import growing_file, tear_the_last_but_one
 
 needs_redis = pytest.mark.redis
 
@@ -122,6 +123,28 @@ async def test_a_server_that_was_killed_is_started_again(folder):
         assert second.process is not None
         assert second.pid != first.pid
     finally:
+        await second.stop()
+
+
+@needs_redis
+async def test_a_server_that_ends_because_it_mended_its_file_is_started_again(folder):
+    """Killed twice, the second time while it wrote its file anew; what was committed is there, what was torn is not."""
+    first = await start_embedded(folder)
+    store = RedisStore(first.url)
+    writer = await opened(store)
+    await writer.commit()
+    await store.close()
+    first.process.kill()
+    first.process.wait()
+    tear_the_last_but_one(growing_file(folder))
+    second = await start_embedded(folder)
+    store = RedisStore(second.url)
+    try:
+        assert embedded.MENDED in (folder / embedded.LOG).read_text()
+        assert (await store.read(writer.session)).seq == 1
+        assert await embedded._talk(folder, b"EXISTS torn\r\nQUIT\r\n") == b":0\r\n+OK\r\n"
+    finally:
+        await store.close()
         await second.stop()
 
 
