@@ -34,7 +34,7 @@ CONNECTIONS: Final = 8
 STARTS_AT_ONCE: Final = 4
 _POLL_S: Final = 0.02
 _PARKS: Final = re.compile(r"^bascule_park_seconds_(sum|count) (\S+)$", re.MULTILINE)
-_READY: Final = re.compile(r'^bascule_workers\{status="ready"\} (\S+)$', re.MULTILINE)
+_WORKERS: Final = re.compile(r'^bascule_workers\{status="(\w+)"\} (\S+)$', re.MULTILINE)
 
 
 class Server(Protocol):
@@ -73,9 +73,14 @@ async def _metrics(server: Server) -> str:
 
 
 async def _until_warm(server: Server, count: int) -> None:
+    """So many workers wait, and none starts or ends: what those do to a wake depends on the machine."""
     async with asyncio.timeout(60):
-        while not (found := _READY.search(await _metrics(server))) or float(found[1]) < count:
+        while (workers := await _workers(server))["ready"] < count or workers["starting"] or workers["ending"]:
             await asyncio.sleep(_POLL_S)
+
+
+async def _workers(server: Server) -> dict[str, float]:
+    return {status: float(number) for status, number in _WORKERS.findall(await _metrics(server))}
 
 
 async def _park(start: Start, sizes: Sizes) -> Values:

@@ -44,6 +44,7 @@ class Sessions:
         workers.labels("starting").set_function(lambda: sum(pool.starting for pool in self._pools.values()))
         workers.labels("ready").set_function(lambda: self.workers_ready)
         workers.labels("claimed").set_function(lambda: sum(item.link is not None for item in self._live.values()))
+        workers.labels("ending").set_function(lambda: self._services.runtime.ending)
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -297,6 +297,29 @@ async def test_what_the_engine_does_is_counted():
     assert 'bascule_worker_deaths_total{cause="worker_died"} 1.0' in after
 
 
+async def test_workers_that_end_are_counted_until_they_are_gone(monkeypatch):
+    """An engine may take its time, and so many do not fit in beside them."""
+    async with stage(scripted_worker) as made:
+        gate, stop = asyncio.Event(), made.runtime.stop
+
+        async def slow(worker):
+            await gate.wait()
+            await stop(worker)
+
+        def are_ending(count):
+            return lambda: f'bascule_workers{{status="ending"}} {count}.0' in made.metrics.render().decode()
+
+        _, session = await made.opened()
+        monkeypatch.setattr(made.runtime, "stop", slow)
+        assert are_ending(0)()
+        made.kill_worker(session)
+        try:
+            assert await eventually(are_ending(1))
+        finally:
+            gate.set()
+        assert await eventually(are_ending(0))
+
+
 async def test_a_damaged_journal_is_told_as_a_regression_and_the_session_goes_on():
     """The eval that could not be committed is undone; the state before it is whole."""
     async with stage() as made:
