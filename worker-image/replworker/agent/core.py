@@ -162,9 +162,9 @@ class Agent:
         self._end({"code": "worker_protocol_error", "message": message})
 
     @property
-    def seq(self) -> int:
-        """Of the last numbered request that was executed."""
-        return self._session.seq
+    def state_seq(self) -> int:
+        """See `Runner`."""
+        return self._runner.state_seq
 
     @property
     def shadow_seq(self) -> int | None:

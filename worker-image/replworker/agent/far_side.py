@@ -141,8 +141,6 @@ class FarSide:
                     self._pipes.change()
         except (FrameError, InterpreterBreach) as error:
             self._agent.breached(str(error))
-        if self._standby.shadows:
-            self._standby.forget_before(self._agent.seq)
         self._carry_out()
         return True
 
@@ -166,6 +164,8 @@ class FarSide:
         except FrameError as error:
             self._agent.breached(str(error))
         self._carry_out()
+        # Now, and not when the eval has ended: to end a large process takes a processor for milliseconds.
+        self._standby.forget_before(self._agent.state_seq)
         return True
 
     # --- its end ------------------------------------------------------------------------------------------------

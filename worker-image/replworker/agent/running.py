@@ -38,7 +38,8 @@ class Runner:
         self._parking = Parking()
         self._chunks = ChunkFrames()
         self._state_chunks = ChunkFrames()
-        self._forked_seq = NONE
+        self.state_seq = 0
+        """Of the last state that came from a forked child; 0: none did."""
         self._is_halted = False
         """The interpreter is dead, and what comes waits for its shadow."""
 
@@ -227,14 +228,14 @@ class Runner:
         seq, manifest, references, unsaved = frame.parts
         running_seq = self._running.seq if self._running is not None else 0
         state = Checkpointed(manifest, references, unsaved, self._state_chunks.take())
-        self._forked_seq = SEQ.unpack(seq)[0]
-        self._hand_over.state(self._forked_seq, state, running_seq, now)
+        self.state_seq = SEQ.unpack(seq)[0]
+        self._hand_over.state(self.state_seq, state, running_seq, now)
 
     @property
     def shadow_seq(self) -> int | None:
         """Of the state that a shadow may take over with: the last one, if it came from a forked child and is here."""
         seq = self._session.seq
-        return seq if self._session.may_be_taken_over and self._forked_seq == seq > 0 else None
+        return seq if self._session.may_be_taken_over and self.state_seq == seq > 0 else None
 
     def undone(self, code: str, message: str) -> None:
         """The interpreter has died, and its shadow is the interpreter now: what ran did not happen. Those who wait for

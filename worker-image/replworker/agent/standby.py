@@ -15,7 +15,7 @@ from replworker.agent.breach import InterpreterBreach
 from replworker.sockets import Socket, close_fds, receive_fds
 
 SHADOWS_MAX: Final = 2
-"""The one before sleeps until the eval has ended whose checkpoint made the next one."""
+"""The one before sleeps until the checkpoint is here that made the next one."""
 
 _PID: Final = b"Pid:"
 """In what the kernel tells of a process's handle."""

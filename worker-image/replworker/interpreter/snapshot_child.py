@@ -62,6 +62,7 @@ class SnapshotChild:
         self._pid = pid
         self._said = bytearray()
         self._shadow_pidfd: int | None = None
+        self._shadow_pid = 0
 
     def has_news(self, *, within_s: float) -> bool:
         """Whether it says something in that time, or ends."""
@@ -75,8 +76,12 @@ class SnapshotChild:
             poll = select.poll()
             poll.register(self._reading, 0)
             poll.poll(CHILD_S * 1000)
-            shadow.close(self._reading)
-            self._reading = None
+            self.let_folder_change()
+
+    def let_folder_change(self) -> None:
+        """It has read the folder, or will not."""
+        shadow.close(self._reading)
+        self._reading = None
 
     def finish(self) -> Taken | None:
         """Wait for it; None when it failed, and then the agent has no checkpoint.
@@ -94,7 +99,7 @@ class SnapshotChild:
             taken = Taken(*marshal.loads(memoryview(self._said)[_LENGTH.size :]))
         except (EOFError, ValueError, TypeError):
             return None
-        self._shadow_pidfd = shadow.handle(taken.shadow)
+        self._shadow_pid, self._shadow_pidfd = taken.shadow, shadow.handle(taken.shadow)
         return taken
 
     def release(self, *, kills: bool) -> None:
@@ -103,7 +108,7 @@ class SnapshotChild:
         By a handle: a process id may be another's by now.
         """
         if self._shadow_pidfd is not None and kills:
-            shadow.kill(self._shadow_pidfd)
+            shadow.kill(self._shadow_pidfd, self._shadow_pid)
         for fd in (self._shadow_pidfd, self.fd):
             shadow.close(fd)
 
@@ -161,7 +166,10 @@ def start(work: Work) -> SnapshotChild | None:
     for fd in (writer, is_reading) if pid else (reader, reading):
         os.close(fd)
     if pid:
-        return SnapshotChild(work.seq, pid, reader, reading)
+        child = SnapshotChild(work.seq, pid, reader, reading)
+        if work.snapshotter.is_folder_empty:
+            child.let_folder_change()
+        return child
     _run(work, writer, is_reading)
 
 

@@ -41,9 +41,21 @@ class Files:
         self._packed = Packed(b"", (), {}, 0)
         self._seen = Seen({}, {}, 0)
         self._blocks: dict[tuple[str, Stamp], tuple[bytes, ...]] = {}
+        self._is_nothing = False
+
+    def is_empty(self) -> bool:
+        """Whether a look at the folder is worth nothing: it is empty, or there is none."""
+        return self._folder.path is None or self._folder.is_empty()
+
+    def pack_nothing(self) -> None:
+        """The next `pack` is of a folder that was empty, whatever is in it by then."""
+        self._is_nothing = True
 
     def pack(self) -> Packed:
         """Look at the folder and read the small files if anything changed."""
+        if self._is_nothing:
+            self._is_nothing, self._seen, self._packed = False, Seen({}, {}, 0), Packed(b"", (), {}, 0)
+            return self._packed
         self._seen, changed = self._folder.look()
         if changed:
             self._packed = self._pack(self._seen)

@@ -65,6 +65,14 @@ class Folder:
         fresh = any(not last.is_settled(path) for path in last.stamps)
         return seen, fresh or seen.stamps != last.stamps or seen.unsaved != last.unsaved
 
+    def is_empty(self) -> bool:
+        """Whether nothing at all is in it, and that could be seen; remembers nothing."""
+        try:
+            with os.scandir(self.path) as entries:
+                return next(entries, None) is None
+        except OSError:
+            return False
+
     def _scan(self, now_ns: int) -> Seen:
         found: dict[str, Stamp] = {}
         unsaved: dict[str, str] = {}

@@ -68,6 +68,8 @@ class Snapshotter:
         self._sources = Sources()
         self._known: frozenset[bytes] = frozenset()
         self._namespace_bytes = 0
+        self.is_folder_empty = False
+        """In the moment of the fork, as `prepare_fork` found it: its child need not look, and nobody wait for that."""
 
     def take(
         self, sources: Mapping[str, str], send: SendChunk | None = None, folder_read: Callable[[], None] = _nothing
@@ -107,6 +109,7 @@ class Snapshotter:
         """Load what each child would have to load again. The tracker wants to hear that the fork is done."""
         tracker_class = _load_for_fork()
         self._ambient.note_generator()
+        self.is_folder_empty = self._files.is_empty()
         if self._tracker is None:
             self._tracker = tracker_class(self._moment or ForkMoment(), self._limits.chunk_bytes)
         self._tracker.prepare()
@@ -120,6 +123,9 @@ class Snapshotter:
     def forked(self) -> None:
         """This process is a fork: what a fork changes by itself is undone."""
         self._ambient.undo_reseed()
+        if self.is_folder_empty:
+            self.is_folder_empty = False
+            self._files.pack_nothing()
 
     def is_folder_as_kept(self) -> bool:
         """Whether the working folder is what the last `take` of this process, or of the one that it was forked from,

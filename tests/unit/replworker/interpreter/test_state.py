@@ -87,6 +87,21 @@ def test_a_child_reads_the_folder_before_the_next_eval_changes_it(link, make_wor
         assert moved(link, outcome, make_worker).eval(look).told["output"] == f"('{word}', True)"
 
 
+def test_a_folder_that_was_empty_is_empty_in_the_checkpoint(link, make_worker):
+    """The next eval does not wait for a look at it, and what it writes belongs to its own checkpoint."""
+    link.eval(
+        "import os, random, time\nclass Slow:\n  def __reduce__(self):\n    time.sleep(0.3)\n    return Slow, ()\n"
+        "slow = Slow(); big = random.randbytes(3_000_000)"
+    )
+    codes = ("n = 1", "open('new', 'w').write('w')", "os.remove('new')", "n = 4")
+    refs = [link.request("eval", {"code": code}) for code in codes]
+    found = []
+    for outcome in [link.outcome(ref) for ref in refs]:
+        link.confirm(outcome)
+        found.append(moved(link, outcome, make_worker).eval("import os; os.listdir()").told["output"])
+    assert found == ["[]", "['new']", "[]", "[]"]
+
+
 def test_large_state_comes_from_a_child(link, make_worker):
     """Chunks, then the outcome; a small change sends few of them again."""
     link.eval("import random\nrandom.seed(1)\nbig = random.randbytes(5_000_000)\nn = 0")

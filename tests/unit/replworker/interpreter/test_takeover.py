@@ -231,6 +231,13 @@ def test_a_folder_that_changed_is_restored_from_the_store(link, title):
     assert ended(link, f"{CHANGES[title]}\n{DIE}") == "the working folder has changed"
 
 
+def test_a_folder_that_was_empty_and_is_not(link):
+    """The checkpoint's process did not even look at it."""
+    link.eval(START)
+    link.eval("n = 1")
+    assert ended(link, f"{CHANGES['a new file']}\n{DIE}") == "the working folder has changed"
+
+
 def test_a_folder_that_did_not_change(link):
     """Files that are read, and bytecode, change nothing."""
     link.eval("import os\nopen('kept', 'w').write('kept'); open('m.py', 'w').write('x = 1')\n"
