@@ -163,7 +163,7 @@ class Agent:
 
     @property
     def state_seq(self) -> int:
-        """See `Runner`."""
+        """Of the last state that came from a forked child; 0: none did."""
         return self._runner.state_seq
 
     @property

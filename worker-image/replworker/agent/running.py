@@ -38,8 +38,7 @@ class Runner:
         self._parking = Parking()
         self._chunks = ChunkFrames()
         self._state_chunks = ChunkFrames()
-        self.state_seq = 0
-        """Of the last state that came from a forked child; 0: none did."""
+        self.state_seq = 0  # of the last state that came from a forked child; 0: none did
         self._is_halted = False
         """The interpreter is dead, and what comes waits for its shadow."""
 
