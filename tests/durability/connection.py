@@ -15,6 +15,8 @@ from support.server import TOKEN
 
 Envelope = dict[str, Any]
 
+HEADERS: Final = {"Authorization": f"Bearer {TOKEN}"}
+
 DIAL_TIMEOUT_S: Final = 5.0
 """For a handshake; a front door that is stopped takes the connection and says nothing."""
 
@@ -52,9 +54,8 @@ class Connection:
         """Raises `Lost`."""
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
-                headers = {"Authorization": f"Bearer {TOKEN}"}
                 self._socket = await self._http.ws_connect(
-                    f"{url}/v1/ws", headers=headers, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S)
+                    f"{url}/v1/ws", headers=HEADERS, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S)
                 )
         except (aiohttp.ClientError, OSError) as error:
             raise Lost(str(error)) from None
@@ -102,3 +103,16 @@ class Connection:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+
+
+async def stored(http: aiohttp.ClientSession, url: str, session: str) -> tuple[int, str] | None:
+    """Seq and etag of what the store has of a session now, through that front door; None when it does not tell."""
+    address = f"{url.replace('ws', 'http', 1)}/v1/sessions/{session}"
+    try:
+        async with asyncio.timeout(DIAL_TIMEOUT_S), http.get(address, headers=HEADERS) as answer:
+            if answer.status != 200:
+                return None
+            said = await answer.json()
+    except (aiohttp.ClientError, OSError):
+        return None
+    return said["seq"], said["etag"]

@@ -8,8 +8,9 @@ One object a line, told apart by `record`:
   (with `code`), `lost` (the connection ended first) or `unanswered` (it did not, and no answer came in time). Sent
   again, it is a new operation.
 - `event`: what came by itself, in order. `type` is `cursor` (with `cursor`, of an event of the session), `committed`,
-  `rolled_back` (with `to`, and `attaching`: told on the way back, before the answer to `attach`), `gap`, or `answer` (a
-  terminal to a request that had one on this connection).
+  `rolled_back` (with `to`, and `attaching`: told on the way back, before the answer to `attach`), `gap`, `answer` (a
+  terminal to a request that had one on this connection), or `regressed` (the client came back, and asked: the store has
+  no more what it was told of).
 - `fault`: what was done to the servers, and when. No rule needs it; it tells the reader.
 - `observation`: after the faults, one for each session. `list` and `counter` of its namespace, the lines of its `file`,
   how many elements of its array are not what the counter says (`wrong_cells`), `journal` as seq and id, `seq` and

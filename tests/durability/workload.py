@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from durability.connection import Connection, Envelope, Lost, Unanswered
+from durability.connection import Connection, Envelope, Lost, Unanswered, stored
 from durability.effects import LARGE_SETUP_CODE, SETUP_CODE, eval_code
 from durability.history import Recorder
 from durability.rules.finding import SETUP
@@ -57,6 +57,8 @@ class Client:
         self._asked = 0
         self._cursor: str | None = None
         self._committed: dict[str, asyncio.Event] = {}
+        self._known = (0, "")
+        """Seq and etag of the last commit that it was told of."""
         self._sent = 0
         self.acknowledged = 0
         """So far."""
@@ -124,6 +126,7 @@ class Client:
         except Unanswered:
             outcome = {"state": "lost" if self._silence_is_loss else "unanswered"}
             await self._leave()
+        self._note(outcome)
         self._recorder.add(
             "operation", client=self.name, session=self.session, connection=number, id=id_, begin=begin,
             end=time.monotonic_ns(), outcome=outcome,
@@ -172,7 +175,27 @@ class Client:
         self._attaching = False
         if said["type"] == "error":
             raise Lost(said["payload"]["code"])
+        if said["payload"]["seq"] <= self._known[0]:
+            await self._check_history(number)
         return connection
+
+    async def _check_history(self, connection: int) -> None:
+        """Whether the store has what we were told of. A front door that was not there cannot know; so each client that
+        comes back asks for itself, as the SDK does."""
+        assert self._http is not None
+        found = await stored(self._http, self._doors[self._door % len(self._doors)](), self.session)
+        if found is None:
+            raise Lost("it does not say what the store has")
+        if found[0] < self._known[0] or (found[0] == self._known[0] and found != self._known):
+            self._known = (0, "")
+            self._record_event(connection, "regressed", {"to": found[0], "cause": "session_regressed"})
+
+    def _note(self, said: Envelope) -> None:
+        """What is told of a commit, or that commits are gone."""
+        if "session_regressed" in (said.get("code"), said.get("cause")):
+            self._known = (0, "")
+        elif said.get("etag") and said["seq"] > self._known[0]:
+            self._known = said["seq"], said["etag"]
 
     async def _leave(self) -> None:
         connection, self._connection = self._connection, None
@@ -185,8 +208,10 @@ class Client:
         if type_ == "committed":
             more = {name: payload[name] for name in ("target", "seq", "etag", "durable")}
             self._committed.setdefault(payload["target"], asyncio.Event()).set()
+            self._note(more)
         elif type_ == "rolled_back":
             more = {"to": payload["to"], "cause": payload.get("cause"), "attaching": self._attaching}
+            self._note(more)
         elif type_ == "gap":
             more = {"from": payload["from"]}
         elif type_ in ("result", "error", "reply", "pong"):
