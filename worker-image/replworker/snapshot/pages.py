@@ -55,8 +55,6 @@ def _end(address: int) -> int:
 def shared_blocks(address: int, size: int, entries: bytes, block_bytes: int) -> tuple[bool, ...]:
     """Of each block of a range, whether all its pages are shared; `entries` as `page_states` gave them."""
     states = entries[ENTRY_BYTES - 1 :: ENTRY_BYTES]
-    if states == SHARED * len(states):  # as most are, and then one comparison is enough
-        return (True,) * -(-size // block_bytes)
     first = address // PAGE_BYTES
     found = []
     for start in range(address, address + size, block_bytes):

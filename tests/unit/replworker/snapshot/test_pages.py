@@ -200,3 +200,17 @@ def test_the_bytes_behind_a_restored_array_are_found():
     alone = numpy.frombuffer(held)
     alone.base.release()
     assert key_behind(alone) is None
+
+
+def test_a_map_that_is_empty_or_too_short_tells_of_nothing():
+    """That of a process that has died meanwhile is read as nothing: no block of it counts as shared."""
+    size = 4 * pages.PAGE_BYTES
+    entry = bytes(7) + pages.SHARED
+
+    def shared(entries):
+        return pages.shared_blocks(pages.PAGE_BYTES, size, entries, 2 * pages.PAGE_BYTES)
+
+    assert shared(4 * entry) == (True, True)
+    assert shared(3 * entry) == (True, False)
+    assert shared(b"") == (False, False)
+    assert not pages.is_inside_shared(pages.PAGE_BYTES, size, b"")
