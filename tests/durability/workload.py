@@ -59,6 +59,8 @@ class Client:
         self._committed: dict[str, asyncio.Event] = {}
         self._known = (0, "")
         """Seq and etag of the last commit that it was told of."""
+        self._told_by = 0
+        """The front door that told it."""
         self._sent = 0
         self.acknowledged = 0
         """So far."""
@@ -175,13 +177,13 @@ class Client:
         self._attaching = False
         if said["type"] == "error":
             raise Lost(said["payload"]["code"])
-        if said["payload"]["seq"] <= self._known[0]:
+        if said["payload"]["seq"] <= self._known[0] and self._told_by != self._door % len(self._doors):
             await self._check_history(number)
         return connection
 
     async def _check_history(self, connection: int) -> None:
-        """Whether the store has what we were told of. A front door that was not there cannot know; so each client that
-        comes back asks for itself, as the SDK does."""
+        """Whether the store has what another front door told us of. This one was not there and cannot know; so the
+        client asks for itself, as the SDK does. Of what a front door has told itself, it has to tell the end, too."""
         assert self._http is not None
         found = await stored(self._http, self._doors[self._door % len(self._doors)](), self.session)
         if found is None:
@@ -195,7 +197,7 @@ class Client:
         if "session_regressed" in (said.get("code"), said.get("cause")):
             self._known = (0, "")
         elif said.get("etag") and said["seq"] > self._known[0]:
-            self._known = said["seq"], said["etag"]
+            self._known, self._told_by = (said["seq"], said["etag"]), self._door % len(self._doors)
 
     async def _leave(self) -> None:
         connection, self._connection = self._connection, None
